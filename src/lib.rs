@@ -1,0 +1,7 @@
+//! Longshore: Amazon ECS's model on plain Docker Engines, from a folder of manifests.
+
+pub mod clock;
+pub mod diagnostic;
+pub mod engine;
+pub mod model;
+pub mod store;

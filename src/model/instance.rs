@@ -1,0 +1,155 @@
+//! Container instances: an engine with its agent, its resources and what is booked on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{InstanceId, TaskId};
+use super::task_spec::{NetworkMode, Protocol, TaskSpec};
+use super::time::Timestamp;
+
+/// What a task needs of an instance, or an instance has (semantics §3d, *Resource accounting*).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    /// ECS CPU units, 1024 a core.
+    pub cpu: u64,
+    /// MiB.
+    pub memory: u64,
+}
+
+impl Resources {
+    /// What a task of `spec` books: the task's own figure where it has one, else the sum of its containers'.
+    pub fn needed_by(spec: &TaskSpec) -> Self {
+        let cpu = spec.cpu.map_or_else(
+            || {
+                spec.containers
+                    .iter()
+                    .map(|c| u64::from(c.cpu.unwrap_or(0)))
+                    .sum()
+            },
+            u64::from,
+        );
+        let memory = spec.memory.map_or_else(
+            || {
+                spec.containers
+                    .iter()
+                    .map(|c| {
+                        u64::from(
+                            c.memory_reservation
+                                .filter(|m| *m > 0)
+                                .or(c.memory)
+                                .unwrap_or(0),
+                        )
+                    })
+                    .sum()
+            },
+            u64::from,
+        );
+        Self { cpu, memory }
+    }
+}
+
+/// Host ports, by transport.
+pub type PortSet = BTreeSet<(Protocol, u16)>;
+
+/// A host port booked for a port mapping of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortClaim {
+    /// The container whose mapping it is.
+    pub container: String,
+    /// Port inside.
+    pub container_port: u16,
+    /// Transport.
+    pub protocol: Protocol,
+    /// Port on the host; 0: the engine chooses when the container starts (`awsvpc` ports published for convenience).
+    pub host_port: u16,
+}
+
+/// `clusters/<c>/instances/<id>`: a container instance as its agent registered it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its name in the cluster.
+    pub id: InstanceId,
+    /// The engine's own id; one engine is one instance of a cluster at most.
+    pub engine_id: String,
+    /// The engine's version.
+    pub engine_version: String,
+    /// The API version that was negotiated.
+    pub api_version: String,
+    /// Longshore's version.
+    pub agent_version: String,
+    /// All that it has.
+    pub registered: Resources,
+    /// Ports that are never given to tasks.
+    #[serde(default)]
+    pub reserved_ports: PortSet,
+    /// Built-in (`ecs.os-type`, `ecs.cpu-architecture`, …) and the manifest's own.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+    /// When its agent first registered it.
+    pub registered_at: Timestamp,
+    /// Whether its engine answers.
+    pub connected: bool,
+    /// When `connected` last changed.
+    pub connected_at: Timestamp,
+}
+
+/// `clusters/<c>/instances/<id>/desired`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum InstanceDesired {
+    /// Tasks may be placed on it.
+    #[default]
+    Active,
+    /// No new tasks; service tasks move away.
+    Draining,
+}
+
+/// What one task holds of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// CPU and memory.
+    pub resources: Resources,
+    /// Host ports with a number.
+    #[serde(default)]
+    pub ports: PortSet,
+}
+
+/// `clusters/<c>/instances/<id>/reserved`: what its tasks that are not STOPPED hold. Each placement compares and sets it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Reserved(pub BTreeMap<TaskId, Reservation>);
+
+impl Reserved {
+    /// The sum of all reservations.
+    pub fn total(&self) -> Resources {
+        self.0
+            .values()
+            .fold(Resources::default(), |sum, r| Resources {
+                cpu: sum.cpu.saturating_add(r.resources.cpu),
+                memory: sum.memory.saturating_add(r.resources.memory),
+            })
+    }
+
+    /// Every booked port and who holds it.
+    pub fn ports(&self) -> BTreeMap<(Protocol, u16), &TaskId> {
+        self.0
+            .iter()
+            .flat_map(|(task, r)| r.ports.iter().map(move |port| (*port, task)))
+            .collect()
+    }
+}
+
+/// The fixed host ports that a task of `spec` needs. ECS never counts `awsvpc` ports; with `host` the container's port is
+/// the host's.
+pub fn fixed_host_ports(spec: &TaskSpec) -> PortSet {
+    let mappings = spec.containers.iter().flat_map(|c| &c.port_mappings);
+    match spec.network_mode {
+        NetworkMode::Awsvpc | NetworkMode::None => PortSet::new(),
+        NetworkMode::Host => mappings.map(|m| (m.protocol, m.container_port)).collect(),
+        NetworkMode::Bridge => mappings
+            .filter_map(|m| m.host_port.filter(|p| *p > 0).map(|p| (m.protocol, p)))
+            .collect(),
+    }
+}

@@ -1,0 +1,41 @@
+//! The nouns of Longshore and their arithmetic; no I/O, no clock.
+//!
+//! Everything here is plain data: what the store holds (as JSON, additive across versions: every field that was not there
+//! in the first format has a default), what decisions take, and what they return. Manifest types (raw, all of ECS's
+//! members) live in `manifest`, what an engine reports in `engine`, what the API answers in `api`; explicit functions
+//! convert between them.
+
+pub mod cluster;
+pub mod desired;
+pub mod event;
+pub mod ids;
+pub mod instance;
+pub mod service;
+pub mod task;
+pub mod task_spec;
+pub mod time;
+
+pub use cluster::{ClusterSpec, EngineEndpoint, InstanceSpec};
+pub use desired::{Desired, RegisteredDefinition, Source};
+pub use event::{EventLevel, ServiceEvent};
+pub use ids::{
+    ClusterName, DeploymentId, Family, InstanceId, RevisionRef, ServiceName, SpecHash, TaskId,
+};
+pub use instance::{
+    Instance, InstanceDesired, PortClaim, PortSet, Reservation, Reserved, Resources,
+    fixed_host_ports,
+};
+pub use service::{
+    Deployment, DeploymentStatus, PlacementConstraint, RolloutState, SchedulingStrategy,
+    ServiceRecord, ServiceSpec, ServiceStatus, Throttle, ceil_percent, floor_percent,
+};
+pub use task::{
+    ContainerStatus, DesiredStatus, HealthStatus, LastStatus, NetworkBinding, StopCode, StopOrder,
+    TaskRecord, TaskStatus,
+};
+pub use task_spec::{
+    Condition, ContainerSpec, Dependency, HealthCheck, LinuxSpec, LogConfig, MountPoint,
+    NamespaceMode, NetworkMode, PortMapping, Protocol, RestartPolicy, TaskSpec, Ulimit, VolumeKind,
+    VolumeSpec, hex_sha256,
+};
+pub use time::Timestamp;

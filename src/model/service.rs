@@ -1,0 +1,227 @@
+//! Services, their deployments, and the arithmetic of percentages.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{ClusterName, DeploymentId, Family, RevisionRef, ServiceName, SpecHash, TaskId};
+use super::time::Timestamp;
+
+/// The fewest healthy tasks that a rollout may leave: `ceil(desired × percent / 100)` (semantics §3b).
+pub fn ceil_percent(desired: u32, percent: u32) -> u32 {
+    let product = u64::from(desired) * u64::from(percent);
+    u32::try_from(product.div_ceil(100)).unwrap_or(u32::MAX)
+}
+
+/// The most tasks that may exist at once: `floor(desired × percent / 100)` (semantics §3b).
+pub fn floor_percent(desired: u32, percent: u32) -> u32 {
+    let product = u64::from(desired) * u64::from(percent);
+    u32::try_from(product / 100).unwrap_or(u32::MAX)
+}
+
+/// ECS `schedulingStrategy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum SchedulingStrategy {
+    /// `desiredCount` tasks.
+    #[default]
+    Replica,
+    /// One task an ACTIVE instance.
+    Daemon,
+}
+
+/// A Service manifest, resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    /// Its cluster.
+    pub cluster: ClusterName,
+    /// Its name, unique in the cluster.
+    pub name: ServiceName,
+    /// The family it runs.
+    pub family: Family,
+    /// A fixed revision; absent: the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u32>,
+    /// How many tasks (REPLICA).
+    pub desired_count: u32,
+    /// REPLICA or DAEMON.
+    #[serde(default)]
+    pub scheduling: SchedulingStrategy,
+    /// ECS default: 100 (REPLICA), 0 (DAEMON).
+    pub minimum_healthy_percent: u32,
+    /// ECS default: 200 (REPLICA), 100 (DAEMON).
+    pub maximum_percent: u32,
+    /// Seconds after a task started during which an unhealthy verdict is ignored.
+    #[serde(default)]
+    pub health_check_grace_period: u32,
+    /// `memberOf` expressions and `distinctInstance`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placement_constraints: Vec<PlacementConstraint>,
+    /// ECS `tags`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// `metadata.labels`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Whether `exec` is allowed (ECS `enableExecuteCommand`); Longshore's own `exec` does not ask for it.
+    #[serde(default)]
+    pub enable_execute_command: bool,
+    /// Hash of the manifest's content. A new one resets the start throttle.
+    pub manifest_hash: String,
+}
+
+/// ECS placement constraint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "expression", rename_all = "camelCase")]
+pub enum PlacementConstraint {
+    /// Each task on an instance of its own.
+    DistinctInstance,
+    /// The instance meets a cluster query expression.
+    MemberOf(String),
+}
+
+/// A service's own state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ServiceStatus {
+    /// It is kept at what its manifest says.
+    #[default]
+    Active,
+    /// It was removed from the folder; its tasks are going.
+    Draining,
+    /// Its last task is gone.
+    Inactive,
+}
+
+impl ServiceStatus {
+    /// As ECS writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Draining => "DRAINING",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+}
+
+/// ECS deployment status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum DeploymentStatus {
+    /// The newest.
+    Primary,
+    /// An older one that still has tasks.
+    Active,
+}
+
+/// ECS `rolloutState`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RolloutState {
+    /// Under way.
+    InProgress,
+    /// Its tasks are all there and healthy, and older ones are gone.
+    Completed,
+    /// Given up.
+    Failed,
+}
+
+impl RolloutState {
+    /// As ECS writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InProgress => "IN_PROGRESS",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// One deployment of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// `ecs-svc/<n>`.
+    pub id: DeploymentId,
+    /// PRIMARY or ACTIVE.
+    pub status: DeploymentStatus,
+    /// The family and number it rolls out.
+    pub revision: RevisionRef,
+    /// What its tasks run.
+    pub spec: SpecHash,
+    /// IN_PROGRESS until steady.
+    pub rollout: RolloutState,
+    /// ECS's sentence for it.
+    pub rollout_reason: String,
+    /// Tasks of it that failed.
+    #[serde(default)]
+    pub failed_tasks: u32,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// Why and until when no further task of a revision is started (semantics §4.23).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Throttle {
+    /// Tasks in a row that ended by themselves before they were counted healthy.
+    pub failures: u32,
+    /// No start before this instant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// Failed tasks that were counted already; a failure counts once (design §6).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub counted: Vec<TaskId>,
+    /// The manifest and specification that the count is about; another pair starts anew.
+    pub about: String,
+}
+
+/// `clusters/<c>/services/<name>`: a service as the controller remembers it. Written by the controller only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceRecord {
+    /// The manifest it follows, as last accepted.
+    pub spec: ServiceSpec,
+    /// ACTIVE, DRAINING or INACTIVE.
+    #[serde(default)]
+    pub status: ServiceStatus,
+    /// Newest first; exactly one is PRIMARY while the service is ACTIVE.
+    #[serde(default)]
+    pub deployments: Vec<Deployment>,
+    /// Numbers given to deployments so far.
+    #[serde(default)]
+    pub deployment_counter: u64,
+    /// Numbers given to events so far.
+    #[serde(default)]
+    pub event_counter: u64,
+    /// Why starts are held back, if they are.
+    #[serde(default)]
+    pub throttle: Throttle,
+    /// Whether the service was steady when it was last looked at, so that "has reached a steady state" is said once.
+    #[serde(default)]
+    pub steady: bool,
+    /// When the service was first seen.
+    pub created_at: Timestamp,
+}
+
+impl ServiceRecord {
+    /// The deployment that is being, or was last, rolled out.
+    pub fn primary(&self) -> Option<&Deployment> {
+        self.deployments
+            .iter()
+            .find(|d| d.status == DeploymentStatus::Primary)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floor_rounds_up_and_the_ceiling_rounds_down() {
+        assert_eq!(ceil_percent(2, 75), 2);
+        assert_eq!(floor_percent(3, 125), 3);
+        assert_eq!(ceil_percent(0, 100), 0);
+        assert_eq!(floor_percent(u32::MAX, 200), u32::MAX);
+    }
+}
