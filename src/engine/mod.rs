@@ -17,6 +17,7 @@ use crate::model::{HealthStatus, Protocol, Timestamp};
 
 pub mod body;
 pub mod error;
+pub mod labels;
 
 pub use body::CreateBody;
 pub use error::{EngineError, ErrorKind};
