@@ -1,0 +1,31 @@
+# The two commands that do everything:   make demo   and   make test
+.PHONY: demo test build lint fmt bless bench docs clean
+
+build:
+	cargo build --release
+
+## Builds Longshore, makes sure the example's image is there, and runs the example folder until Ctrl-C.
+demo:
+	@scripts/demo.sh
+
+## Every test. Those that need a Docker Engine run when one answers, and fail without one when CI=true.
+test:
+	@scripts/test.sh
+
+lint:
+	cargo fmt --check
+	cargo clippy --all-targets --all-features -- -D warnings
+
+fmt:
+	cargo fmt
+
+## Writes schemas/, docs/manifests.md, docs/task-definition.md and golden files anew from the code.
+bless:
+	LONGSHORE_BLESS=1 INSTA_UPDATE=always cargo test
+
+## Writes docs/benchmarks.md from a run on this machine (about ten minutes; needs a Docker Engine).
+bench:
+	@scripts/bench.sh
+
+clean:
+	cargo clean
