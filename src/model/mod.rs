@@ -12,6 +12,7 @@ pub mod ids;
 pub mod instance;
 pub mod service;
 pub mod task;
+pub mod task_definition;
 pub mod task_spec;
 pub mod time;
 
@@ -31,8 +32,9 @@ pub use service::{
 };
 pub use task::{
     ContainerStatus, DesiredStatus, HealthStatus, LastStatus, NetworkBinding, StopCode, StopOrder,
-    TaskRecord, TaskStatus,
+    TaskLost, TaskRecord, TaskStatus,
 };
+pub use task_definition::TaskDefinitionRecord;
 pub use task_spec::{
     Condition, ContainerSpec, Dependency, HealthCheck, LinuxSpec, LogConfig, MountPoint,
     NamespaceMode, NetworkMode, PortMapping, Protocol, RestartPolicy, TaskSpec, Ulimit, VolumeKind,

@@ -270,6 +270,16 @@ pub struct TaskStatus {
     pub last_log_lines: Vec<String>,
 }
 
+/// `clusters/<c>/tasks/<id>/lost`: the task's instance vanished. Written by the controller only; an agent that returns stops
+/// such a task before it starts anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskLost {
+    /// When the controller gave it up.
+    pub at: Timestamp,
+    /// Why, in words.
+    pub reason: String,
+}
+
 impl TaskStatus {
     /// Whether it is over.
     pub fn is_stopped(&self) -> bool {

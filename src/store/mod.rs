@@ -1,16 +1,36 @@
 //! The store: a small, strict, watchable key-value map that controller and agents meet in.
 //!
-//! Three things implement [`Store`]: `memory` (tests, simulation), `redb` (a file; the default) and, with the feature
+//! Three things implement [`Store`]: [`memory`] (tests, simulation), `redb` (a file; the default) and, with the feature
 //! `etcd`, `etcd` (many machines). One conformance suite holds all of them to the contract below.
 //!
 //! * A [`Store::commit`] is all or nothing: its guards are checked and its operations applied as one step, at one new
 //!   revision. It is refused when the epoch it names is no longer the holder's, so a process that was thought dead can
 //!   never write.
 //! * Revisions rise by commits and never fall, also across a reopening.
-//! * A [`Store::watch`] delivers every change after the revision it is given, in order, or says
-//!   [`WatchEvent::Compacted`]: then list again and watch from that listing's revision.
+//! * A [`Store::watch`] delivers every commit after the revision it is given, in order and each in one piece, so that a
+//!   reader never sees half of one; or it says [`WatchEvent::Compacted`]: then list again and watch from that listing's
+//!   revision.
 //! * Keys are `/`-separated UTF-8; prefixes match by bytes. At most [`MAX_OPS`] operations and [`MAX_BYTES`] of values in
 //!   one commit (etcd's limits).
+//!
+//! In reading order: [`keys`] (what is kept where), [`typed`] (building commits), [`state`] and [`view`] (the tree in
+//! memory, typed, kept up to date), then the stores themselves.
+
+pub mod keys;
+pub mod memory;
+pub mod meta;
+pub mod state;
+pub mod typed;
+pub mod view;
+
+mod history;
+
+pub use keys::{Key, LastGoodKey};
+pub use memory::Memory;
+pub use meta::Meta;
+pub use state::{InstanceEntry, State, Stored, TaskEntry};
+pub use typed::Txn;
+pub use view::{Changed, KeyChange, View};
 
 use std::fmt;
 use std::pin::Pin;
@@ -77,14 +97,40 @@ pub struct Listing {
     pub revision: Revision,
 }
 
+/// One key that a commit changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The key was written.
+    Put(Item),
+    /// The key, which existed, was removed.
+    Delete(String),
+}
+
+impl Change {
+    /// The key that changed.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Put(item) => &item.key,
+            Self::Delete(key) => key,
+        }
+    }
+}
+
+/// What one commit changed under the watched prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// The commit's revision: the watch has now delivered everything up to it.
+    pub revision: Revision,
+    /// Its changes, each key once, in key order. Empty: only the news that everything up to `revision` was delivered.
+    pub changes: Vec<Change>,
+}
+
 /// One message of a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
-    /// The key was written.
-    Put(Item),
-    /// The key was removed, at that revision.
-    Delete(String, Revision),
-    /// The changes from the asked revision on are no longer known: list again.
+    /// A commit, whole.
+    Commit(Commit),
+    /// The commits from the asked revision on are not known here (too old, or newer than the store): list again.
     Compacted,
 }
 
@@ -162,7 +208,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Becomes the holder of `name`; every older epoch of that name can no longer commit.
     async fn acquire(&self, name: &str) -> Result<Epoch, StoreError>;
 
-    /// Applies `ops` as one step if every guard holds, and returns the new revision. With no `ops` it only checks.
+    /// Applies `ops` as one step if every guard holds, and returns the new revision. With no `ops` it only checks, and
+    /// returns a revision at which the guards held. Of several operations on one key the last one counts. One that changes nothing
+    /// (it only removes keys that are not there) makes no new revision either; writing the same value again does.
     async fn commit(
         &self,
         epoch: &Epoch,
@@ -173,6 +221,6 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Everything under `prefix`, as of one revision.
     async fn list(&self, prefix: &str) -> Result<Listing, StoreError>;
 
-    /// Every change under `prefix` with a revision greater than `after`.
+    /// Every commit that touches `prefix` with a revision greater than `after`.
     async fn watch(&self, prefix: &str, after: Revision) -> Result<Watch, StoreError>;
 }

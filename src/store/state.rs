@@ -1,0 +1,545 @@
+//! The tree, typed: what [`View`](super::View) keeps and everybody reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::keys::{Key, LastGoodKey};
+use super::{Change, Listing, Meta, Revision};
+use crate::model::{
+    ClusterName, ClusterSpec, Instance, InstanceDesired, InstanceId, Reserved, RevisionRef,
+    ServiceEvent, ServiceName, ServiceRecord, SpecHash, TaskDefinitionRecord, TaskId, TaskLost,
+    TaskRecord, TaskSpec, TaskStatus,
+};
+
+/// A value with the revision it was last written at: what a guard compares. Cloning is cheap.
+#[derive(Debug, PartialEq)]
+pub struct Stored<T> {
+    /// The value.
+    pub value: Arc<T>,
+    /// When it was last written.
+    pub revision: Revision,
+}
+
+impl<T> Clone for Stored<T> {
+    fn clone(&self) -> Self {
+        Self {
+            value: Arc::clone(&self.value),
+            revision: self.revision,
+        }
+    }
+}
+
+impl<T> Deref for Stored<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// The revision to hand to [`Txn::expect`](super::Txn::expect): `None` where there is no value.
+pub fn seen<T>(stored: Option<&Stored<T>>) -> Option<Revision> {
+    stored.map(|stored| stored.revision)
+}
+
+/// A task: what was ordered and what its agent reported. Cloning is cheap.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskEntry {
+    /// As ordered.
+    pub record: Stored<TaskRecord>,
+    /// As reported; `None` until the agent first reports.
+    pub status: Option<Stored<TaskStatus>>,
+    /// There when the controller gave the task up with its instance.
+    pub lost: Option<Stored<TaskLost>>,
+}
+
+impl TaskEntry {
+    /// When the record was last written.
+    pub fn record_revision(&self) -> Revision {
+        self.record.revision
+    }
+
+    /// When the status was last written; `None` when there is none.
+    pub fn status_revision(&self) -> Option<Revision> {
+        seen(self.status.as_ref())
+    }
+}
+
+/// A container instance: each part is written on its own and may be there without the others. Cloning is cheap.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceEntry {
+    /// As its agent registered it.
+    pub instance: Option<Stored<Instance>>,
+    /// ACTIVE or DRAINING, as the controller wants it.
+    pub desired: Option<Stored<InstanceDesired>>,
+    /// What its tasks hold.
+    pub reserved: Option<Stored<Reserved>>,
+}
+
+impl InstanceEntry {
+    fn is_empty(&self) -> bool {
+        self.instance.is_none() && self.desired.is_none() && self.reserved.is_none()
+    }
+}
+
+/// A task's status and loss whose record is not there.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Orphan {
+    status: Option<Stored<TaskStatus>>,
+    lost: Option<Stored<TaskLost>>,
+}
+
+/// A key whose value cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorruptValue {
+    /// Why.
+    pub message: String,
+    /// When it was last written.
+    pub revision: Revision,
+}
+
+/// A cluster's name and a task's id.
+pub type TaskKey = (ClusterName, TaskId);
+/// A cluster's name and a service's.
+pub type ServiceKey = (ClusterName, ServiceName);
+/// A cluster's name and an instance's.
+pub type InstanceKey = (ClusterName, InstanceId);
+
+/// The whole tree as of one revision. Values that cannot be read are kept out and named in `corrupt`; keys that this version
+/// does not know are passed over.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    /// Everything up to and including this revision is in here. 0 before the first listing.
+    pub revision: Revision,
+    /// Why the store cannot be followed at present, and this state may be old; `None` while it is followed.
+    pub stale: Option<String>,
+    /// The store's own description.
+    pub meta: Option<Stored<Meta>>,
+    /// Clusters as declared.
+    pub clusters: BTreeMap<ClusterName, Stored<ClusterSpec>>,
+    /// Container instances.
+    pub instances: BTreeMap<InstanceKey, InstanceEntry>,
+    /// Tasks that have a record.
+    pub tasks: BTreeMap<TaskKey, TaskEntry>,
+    /// Services.
+    pub services: BTreeMap<ServiceKey, Stored<ServiceRecord>>,
+    /// Registered revisions, a family's in order.
+    pub revisions: BTreeMap<RevisionRef, Stored<TaskDefinitionRecord>>,
+    /// Resolved specifications.
+    pub specs: BTreeMap<SpecHash, Arc<TaskSpec>>,
+    /// Last valid documents, as they were written.
+    pub last_good: BTreeMap<LastGoodKey, Stored<serde_json::Value>>,
+    /// Events of each service by number.
+    pub events: BTreeMap<ServiceKey, BTreeMap<u64, Stored<ServiceEvent>>>,
+    /// Keys whose values cannot be read.
+    pub corrupt: BTreeMap<String, CorruptValue>,
+    orphans: BTreeMap<TaskKey, Orphan>,
+    by_service: BTreeMap<ServiceKey, BTreeSet<TaskId>>,
+    by_instance: BTreeMap<InstanceKey, BTreeSet<TaskId>>,
+}
+
+impl State {
+    /// The tree as a listing of everything says.
+    pub fn of(listing: Listing) -> Self {
+        let mut state = Self {
+            revision: listing.revision,
+            ..Self::default()
+        };
+        for item in listing.items {
+            if let Some(decoded) = Decoded::read(&Change::Put(item)) {
+                state.apply(decoded);
+            }
+        }
+        state
+    }
+
+    /// A cluster's task.
+    pub fn task(&self, cluster: &ClusterName, id: &TaskId) -> Option<&TaskEntry> {
+        self.tasks.get(&(cluster.clone(), id.clone()))
+    }
+
+    /// A cluster's service.
+    pub fn service(
+        &self,
+        cluster: &ClusterName,
+        name: &ServiceName,
+    ) -> Option<&Stored<ServiceRecord>> {
+        self.services.get(&(cluster.clone(), name.clone()))
+    }
+
+    /// A cluster's instance.
+    pub fn instance(&self, cluster: &ClusterName, id: &InstanceId) -> Option<&InstanceEntry> {
+        self.instances.get(&(cluster.clone(), id.clone()))
+    }
+
+    /// The tasks of a service, by id; costs only what they are, however many others there are.
+    pub fn tasks_of_service(
+        &self,
+        cluster: &ClusterName,
+        service: &ServiceName,
+    ) -> impl Iterator<Item = (&TaskId, &TaskEntry)> {
+        let key = (cluster.clone(), service.clone());
+        self.pick(cluster, self.by_service.get(&key))
+    }
+
+    /// The tasks placed on an instance, by id; costs only what they are.
+    pub fn tasks_of_instance(
+        &self,
+        cluster: &ClusterName,
+        instance: &InstanceId,
+    ) -> impl Iterator<Item = (&TaskId, &TaskEntry)> {
+        let key = (cluster.clone(), instance.clone());
+        self.pick(cluster, self.by_instance.get(&key))
+    }
+
+    /// The tasks of a cluster, by id.
+    pub fn tasks_of_cluster(
+        &self,
+        cluster: &ClusterName,
+    ) -> impl Iterator<Item = (&TaskId, &TaskEntry)> {
+        let first = (cluster.clone(), TaskId::new(""));
+        self.tasks
+            .range(first..)
+            .take_while(move |((of, _), _)| of == cluster)
+            .map(|((_, id), entry)| (id, entry))
+    }
+
+    /// The services of a cluster, by name.
+    pub fn services_of_cluster(
+        &self,
+        cluster: &ClusterName,
+    ) -> impl Iterator<Item = (&ServiceName, &Stored<ServiceRecord>)> {
+        let first = (cluster.clone(), ServiceName::new(""));
+        self.services
+            .range(first..)
+            .take_while(move |((of, _), _)| of == cluster)
+            .map(|((_, name), record)| (name, record))
+    }
+
+    /// The instances of a cluster, by id.
+    pub fn instances_of_cluster(
+        &self,
+        cluster: &ClusterName,
+    ) -> impl Iterator<Item = (&InstanceId, &InstanceEntry)> {
+        let first = (cluster.clone(), InstanceId::new(""));
+        self.instances
+            .range(first..)
+            .take_while(move |((of, _), _)| of == cluster)
+            .map(|((_, id), entry)| (id, entry))
+    }
+
+    /// The newest revision of a family.
+    pub fn newest_revision(
+        &self,
+        family: &crate::model::Family,
+    ) -> Option<&Stored<TaskDefinitionRecord>> {
+        let bound = |revision| RevisionRef {
+            family: family.clone(),
+            revision,
+        };
+        self.revisions
+            .range(bound(0)..=bound(u32::MAX))
+            .next_back()
+            .map(|(_, record)| record)
+    }
+
+    fn pick<'a>(
+        &'a self,
+        cluster: &ClusterName,
+        ids: Option<&'a BTreeSet<TaskId>>,
+    ) -> impl Iterator<Item = (&'a TaskId, &'a TaskEntry)> + use<'a> {
+        let cluster = cluster.clone();
+        ids.into_iter().flatten().filter_map(move |id| {
+            let entry = self.tasks.get(&(cluster.clone(), id.clone()))?;
+            Some((id, entry))
+        })
+    }
+
+    /// Takes one decoded change in.
+    pub(super) fn apply(&mut self, change: Decoded) -> Touched {
+        let Decoded { text, key, outcome } = change;
+        self.corrupt.remove(&text);
+        let update = match outcome {
+            Ok(update) => update,
+            Err(corrupt) => {
+                tracing::error!(key = %text, revision = corrupt.revision, error = %corrupt.message, "a stored value cannot be read and is passed over");
+                self.corrupt.insert(text, corrupt);
+                // What was there before is no longer what the store says: take it out.
+                match Update::read(&key, None) {
+                    Ok(update) => update,
+                    Err(_) => return Touched::default(),
+                }
+            }
+        };
+        self.set(key, update)
+    }
+
+    fn set(&mut self, key: Key, update: Update) -> Touched {
+        match (key, update) {
+            (Key::Meta, Update::Meta(value)) => self.meta = value,
+            (Key::Revision(id), Update::Revision(value)) => set(&mut self.revisions, id, value),
+            (Key::Spec(hash), Update::Spec(value)) => {
+                set(&mut self.specs, hash, value.map(|stored| stored.value));
+            }
+            (Key::LastGood(id), Update::LastGood(value)) => set(&mut self.last_good, id, value),
+            (Key::Cluster(c), Update::Cluster(value)) => set(&mut self.clusters, c, value),
+            (Key::Instance(c, id), Update::Instance(value)) => {
+                return self.set_instance((c, id), |entry| entry.instance = value);
+            }
+            (Key::InstanceDesired(c, id), Update::InstanceDesired(value)) => {
+                return self.set_instance((c, id), |entry| entry.desired = value);
+            }
+            (Key::InstanceReserved(c, id), Update::InstanceReserved(value)) => {
+                return self.set_instance((c, id), |entry| entry.reserved = value);
+            }
+            (Key::Task(c, id), Update::Task(value)) => return self.set_record((c, id), value),
+            (Key::TaskStatus(c, id), Update::TaskStatus(value)) => {
+                return self.set_task_part((c, id), |status, _| *status = value);
+            }
+            (Key::TaskLost(c, id), Update::TaskLost(value)) => {
+                return self.set_task_part((c, id), |_, lost| *lost = value);
+            }
+            (Key::Service(c, name), Update::Service(value)) => {
+                let key = (c, name);
+                set(&mut self.services, key.clone(), value);
+                return Touched::service(key);
+            }
+            (Key::Event(c, service, seq), Update::Event(value)) => {
+                let key = (c, service);
+                let events = self.events.entry(key.clone()).or_default();
+                set(events, seq, value);
+                if events.is_empty() {
+                    self.events.remove(&key);
+                }
+                return Touched::service(key);
+            }
+            // `Update::read` gives each key its own kind of update.
+            (_, _) => {}
+        }
+        Touched::default()
+    }
+
+    fn set_instance(&mut self, key: InstanceKey, edit: impl FnOnce(&mut InstanceEntry)) -> Touched {
+        let entry = self.instances.entry(key.clone()).or_default();
+        edit(entry);
+        if entry.is_empty() {
+            self.instances.remove(&key);
+        }
+        Touched {
+            service: None,
+            instance: Some(key),
+        }
+    }
+
+    fn set_record(&mut self, key: TaskKey, record: Option<Stored<TaskRecord>>) -> Touched {
+        let mut touched = Touched::default();
+        let orphan = match self.tasks.remove(&key) {
+            Some(old) => {
+                touched = Touched::task(&old.record);
+                self.unindex(&key, &touched);
+                Orphan {
+                    status: old.status,
+                    lost: old.lost,
+                }
+            }
+            None => self.orphans.remove(&key).unwrap_or_default(),
+        };
+        match record {
+            Some(record) => {
+                touched = Touched::task(&record);
+                self.index(&key, &touched);
+                let Orphan { status, lost } = orphan;
+                self.tasks.insert(
+                    key,
+                    TaskEntry {
+                        record,
+                        status,
+                        lost,
+                    },
+                );
+            }
+            None if orphan != Orphan::default() => {
+                self.orphans.insert(key, orphan);
+            }
+            None => {}
+        }
+        touched
+    }
+
+    fn set_task_part(
+        &mut self,
+        key: TaskKey,
+        edit: impl FnOnce(&mut Option<Stored<TaskStatus>>, &mut Option<Stored<TaskLost>>),
+    ) -> Touched {
+        if let Some(entry) = self.tasks.get_mut(&key) {
+            edit(&mut entry.status, &mut entry.lost);
+            return Touched::task(&entry.record);
+        }
+        let orphan = self.orphans.entry(key.clone()).or_default();
+        edit(&mut orphan.status, &mut orphan.lost);
+        if *orphan == Orphan::default() {
+            self.orphans.remove(&key);
+        }
+        Touched::default()
+    }
+
+    fn index(&mut self, (_, id): &TaskKey, touched: &Touched) {
+        if let Some(service) = &touched.service {
+            let ids = self.by_service.entry(service.clone()).or_default();
+            ids.insert(id.clone());
+        }
+        if let Some(instance) = &touched.instance {
+            let ids = self.by_instance.entry(instance.clone()).or_default();
+            ids.insert(id.clone());
+        }
+    }
+
+    fn unindex(&mut self, (_, id): &TaskKey, touched: &Touched) {
+        fn take<K: Ord>(index: &mut BTreeMap<K, BTreeSet<TaskId>>, key: Option<&K>, id: &TaskId) {
+            let Some(key) = key else { return };
+            let Some(ids) = index.get_mut(key) else {
+                return;
+            };
+            ids.remove(id);
+            if ids.is_empty() {
+                index.remove(key);
+            }
+        }
+        take(&mut self.by_service, touched.service.as_ref(), id);
+        take(&mut self.by_instance, touched.instance.as_ref(), id);
+    }
+}
+
+fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
+    match value {
+        Some(value) => {
+            map.insert(key, value);
+        }
+        None => {
+            map.remove(&key);
+        }
+    }
+}
+
+/// Whose business a change is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Touched {
+    pub(super) service: Option<ServiceKey>,
+    pub(super) instance: Option<InstanceKey>,
+}
+
+impl Touched {
+    fn service(key: ServiceKey) -> Self {
+        Self {
+            service: Some(key),
+            instance: None,
+        }
+    }
+
+    fn task(record: &TaskRecord) -> Self {
+        let of = |service: &ServiceName| (record.cluster.clone(), service.clone());
+        Self {
+            service: record.service.as_ref().map(of),
+            instance: Some((record.cluster.clone(), record.instance.clone())),
+        }
+    }
+}
+
+/// A change of a known key, its value read. Reading is done before the state is locked.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    text: String,
+    pub(super) key: Key,
+    outcome: Result<Update, CorruptValue>,
+}
+
+impl Decoded {
+    /// `None` for a key that this version does not know.
+    pub(super) fn read(change: &Change) -> Option<Self> {
+        let text = change.key().to_owned();
+        let Some(key) = Key::parse(&text) else {
+            tracing::debug!(key = %text, "a key of an unknown kind is passed over");
+            return None;
+        };
+        let (value, revision) = match change {
+            Change::Put(item) => (Some((item.value.as_slice(), item.revision)), item.revision),
+            Change::Delete(_) => (None, 0),
+        };
+        let outcome =
+            Update::read(&key, value).map_err(|message| CorruptValue { message, revision });
+        Some(Self { text, key, outcome })
+    }
+}
+
+/// A value, read; `None`: the key was removed.
+#[derive(Debug)]
+enum Update {
+    Meta(Option<Stored<Meta>>),
+    Revision(Option<Stored<TaskDefinitionRecord>>),
+    Spec(Option<Stored<TaskSpec>>),
+    LastGood(Option<Stored<serde_json::Value>>),
+    Cluster(Option<Stored<ClusterSpec>>),
+    Instance(Option<Stored<Instance>>),
+    InstanceDesired(Option<Stored<InstanceDesired>>),
+    InstanceReserved(Option<Stored<Reserved>>),
+    Task(Option<Stored<TaskRecord>>),
+    TaskStatus(Option<Stored<TaskStatus>>),
+    TaskLost(Option<Stored<TaskLost>>),
+    Service(Option<Stored<ServiceRecord>>),
+    Event(Option<Stored<ServiceEvent>>),
+}
+
+type Raw<'a> = Option<(&'a [u8], Revision)>;
+
+impl Update {
+    /// Reads what `key` holds. A value that names another key than the one it stands at is not read either.
+    fn read(key: &Key, raw: Raw<'_>) -> Result<Self, String> {
+        Ok(match key {
+            Key::Meta => Self::Meta(read(raw)?),
+            Key::Revision(id) => {
+                Self::Revision(read_of(raw, |r: &TaskDefinitionRecord| r.id == *id)?)
+            }
+            Key::Spec(_) => Self::Spec(read(raw)?),
+            Key::LastGood(_) => Self::LastGood(read(raw)?),
+            Key::Cluster(c) => Self::Cluster(read_of(raw, |s: &ClusterSpec| s.name == *c)?),
+            Key::Instance(_, id) => Self::Instance(read_of(raw, |i: &Instance| i.id == *id)?),
+            Key::InstanceDesired(..) => Self::InstanceDesired(read(raw)?),
+            Key::InstanceReserved(..) => Self::InstanceReserved(read(raw)?),
+            Key::Task(c, id) => Self::Task(read_of(raw, |r: &TaskRecord| {
+                r.cluster == *c && r.id == *id
+            })?),
+            Key::TaskStatus(..) => Self::TaskStatus(read(raw)?),
+            Key::TaskLost(..) => Self::TaskLost(read(raw)?),
+            Key::Service(c, name) => Self::Service(read_of(raw, |r: &ServiceRecord| {
+                r.spec.cluster == *c && r.spec.name == *name
+            })?),
+            Key::Event(c, service, seq) => Self::Event(read_of(raw, |e: &ServiceEvent| {
+                e.cluster == *c && e.service == *service && e.seq == *seq
+            })?),
+        })
+    }
+}
+
+fn read<T: DeserializeOwned>(raw: Raw<'_>) -> Result<Option<Stored<T>>, String> {
+    read_of(raw, |_| true)
+}
+
+fn read_of<T: DeserializeOwned>(
+    raw: Raw<'_>,
+    belongs: impl FnOnce(&T) -> bool,
+) -> Result<Option<Stored<T>>, String> {
+    let Some((bytes, revision)) = raw else {
+        return Ok(None);
+    };
+    let value: T = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if !belongs(&value) {
+        return Err("it names another key than the one it stands at".to_owned());
+    }
+    Ok(Some(Stored {
+        value: Arc::new(value),
+        revision,
+    }))
+}
