@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod diagnostic;
 pub mod engine;
+pub mod manifest;
 pub mod model;
 pub mod store;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+pub mod codes;
+
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {

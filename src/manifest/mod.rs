@@ -1,0 +1,6 @@
+//! From a folder of files to what it declares.
+//!
+//! [`yaml`] turns the text of a file into a tree in which every key and value knows its place, so that whatever is found
+//! later can be shown where it was written.
+
+pub mod yaml;
