@@ -1,5 +1,7 @@
 //! Longshore: Amazon ECS's model on plain Docker Engines, from a folder of manifests.
 
+pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod diagnostic;
 pub mod engine;

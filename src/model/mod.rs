@@ -5,6 +5,7 @@
 //! members) live in `manifest`, what an engine reports in `engine`, what the API answers in `api`; explicit functions
 //! convert between them.
 
+pub mod arn;
 pub mod cluster;
 pub mod desired;
 pub mod event;

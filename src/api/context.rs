@@ -1,0 +1,200 @@
+//! What the server is given by the daemon: whom it speaks for, what it may read, and whom it asks to do things.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::engine::SharedEngine;
+use crate::model::{ClusterName, InstanceId, TaskId, Timestamp};
+
+/// Who answers on the socket. It never changes while the process lives.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Identity {
+    /// Longshore's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// The owner id that everything it creates is labelled with.
+    pub owner: String,
+    /// The folder of manifests, absolute.
+    pub folder: String,
+    /// The state directory, absolute.
+    pub state_dir: String,
+    /// `docker` or `simulated`.
+    pub engine: String,
+    /// Who holds the clusters: this process, as its lease says it.
+    pub holder: String,
+}
+
+/// A finding about the folder, as it is shown to others.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FolderDiagnostic {
+    /// `LS0101`
+    pub code: String,
+    /// `error` or `warning`.
+    pub severity: String,
+    /// Relative to the folder.
+    pub file: String,
+    /// From 1.
+    pub line: u32,
+    /// From 1.
+    pub column: u32,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub help: Vec<String>,
+}
+
+impl From<&crate::diagnostic::Diagnostic> for FolderDiagnostic {
+    fn from(diagnostic: &crate::diagnostic::Diagnostic) -> Self {
+        Self {
+            code: diagnostic.code.to_string(),
+            severity: match diagnostic.severity {
+                crate::diagnostic::Severity::Error => "error".to_owned(),
+                crate::diagnostic::Severity::Warning => "warning".to_owned(),
+            },
+            file: diagnostic.primary.file.path.clone(),
+            line: diagnostic.primary.span.line,
+            column: diagnostic.primary.span.column,
+            message: diagnostic.message.clone(),
+            help: diagnostic.help.clone(),
+        }
+    }
+}
+
+/// A resource that is kept at its last good version (P1).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HeldResource {
+    /// The manifest's kind: `Service`, `TaskDefinition`, `Cluster`.
+    pub kind: String,
+    /// Its cluster, where the kind has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterName>,
+    /// Its name.
+    pub name: String,
+    /// Since when the folder has had no valid version of it.
+    pub since: Timestamp,
+    /// `file:line:col: …`
+    pub because: String,
+}
+
+/// The folder as it was read last.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FolderStatus {
+    /// Hash of what was read; `apply` waits for its own folder's.
+    pub folder_hash: String,
+    /// When it was read.
+    pub loaded_at: Option<Timestamp>,
+    /// Whether it has been handed to the controllers, in full.
+    pub applied: bool,
+    /// All findings, in order of file and position.
+    pub diagnostics: Vec<FolderDiagnostic>,
+    /// The same for people, with the lines they are about.
+    pub rendered: String,
+    /// What is kept at its last good version.
+    pub held: Vec<HeldResource>,
+    /// Why nothing is removed at present, if that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pruning_withheld: Option<String>,
+}
+
+impl FolderStatus {
+    /// Why a resource is kept at its last good version, if it is.
+    pub fn held(
+        &self,
+        kind: &str,
+        cluster: Option<&ClusterName>,
+        name: &str,
+    ) -> Option<&HeldResource> {
+        self.held
+            .iter()
+            .find(|h| h.kind == kind && h.cluster.as_ref() == cluster && h.name == name)
+    }
+}
+
+/// A pull that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PullStatus {
+    /// The cluster whose agent pulls.
+    pub cluster: ClusterName,
+    /// The instance whose engine pulls.
+    pub instance: String,
+    /// The image.
+    pub image: String,
+    /// Bytes that have arrived.
+    pub current: u64,
+    /// Bytes in all, as far as known.
+    pub total: u64,
+    /// The engine's word for what it does.
+    pub status: String,
+}
+
+/// What the daemon does when the server is asked to.
+#[async_trait]
+pub trait Control: Send + Sync + 'static {
+    /// Orders a task to stop; its service replaces it. Returns once the order is recorded.
+    ///
+    /// # Errors
+    /// Why it cannot be ordered, as a sentence for people.
+    async fn stop_task(
+        &self,
+        cluster: &ClusterName,
+        task: &TaskId,
+        reason: &str,
+    ) -> Result<(), String>;
+
+    /// Pulls that are under way.
+    fn pulls(&self) -> Vec<PullStatus>;
+
+    /// Stops and removes everything that this Longshore owns, and its volumes with `volumes`, telling `say` about each step.
+    /// Returns when all is gone; the process ends soon after.
+    ///
+    /// # Errors
+    /// What could not be removed, as a sentence for people.
+    async fn down(&self, volumes: bool, say: mpsc::UnboundedSender<String>) -> Result<(), String>;
+
+    /// Ends the process as SIGTERM does: containers keep running.
+    fn shutdown(&self);
+}
+
+/// The engines of the container instances, for logs and exec. Clones share one map.
+#[derive(Debug, Clone, Default)]
+pub struct Engines(Arc<RwLock<BTreeMap<(ClusterName, InstanceId), SharedEngine>>>);
+
+impl Engines {
+    /// The engine of an instance.
+    pub fn get(&self, cluster: &ClusterName, instance: &InstanceId) -> Option<SharedEngine> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&(cluster.clone(), instance.clone()))
+            .cloned()
+    }
+
+    /// Sets the engine of an instance.
+    pub fn insert(&self, cluster: ClusterName, instance: InstanceId, engine: SharedEngine) {
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((cluster, instance), engine);
+    }
+
+    /// Forgets an instance's engine.
+    pub fn remove(&self, cluster: &ClusterName, instance: &InstanceId) {
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&(cluster.clone(), instance.clone()));
+    }
+}
