@@ -28,8 +28,9 @@ pub use instance::{
     fixed_host_ports,
 };
 pub use service::{
-    Deployment, DeploymentStatus, PlacementConstraint, RolloutState, SchedulingStrategy,
-    ServiceRecord, ServiceSpec, ServiceStatus, Throttle, ceil_percent, floor_percent,
+    CompletedDeployment, Deployment, DeploymentStatus, Notice, NoticeKind, PlacementConstraint,
+    RolloutState, SchedulingStrategy, ServiceRecord, ServiceSpec, ServiceStatus, Throttle,
+    ceil_percent, floor_percent,
 };
 pub use task::{
     ContainerStatus, DesiredStatus, HealthStatus, LastStatus, NetworkBinding, StopCode, StopOrder,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ClusterName, DeploymentId, Family, RevisionRef, ServiceName, SpecHash, TaskId};
+use super::task::TaskRecord;
 use super::time::Timestamp;
 
 /// The fewest healthy tasks that a rollout may leave: `ceil(desired × percent / 100)` (semantics §3b).
@@ -152,7 +153,11 @@ pub struct Deployment {
     pub rollout: RolloutState,
     /// ECS's sentence for it.
     pub rollout_reason: String,
-    /// Tasks of it that failed.
+    /// How many tasks are wanted of it (ECS `desiredCount`): the service's count for the PRIMARY, what is still needed of it
+    /// for an ACTIVE one.
+    #[serde(default)]
+    pub desired_count: u32,
+    /// Tasks of it that ended by themselves before they were counted healthy, since one of them last was.
     #[serde(default)]
     pub failed_tasks: u32,
     /// When it began.
@@ -161,12 +166,39 @@ pub struct Deployment {
     pub updated_at: Timestamp,
 }
 
+impl Deployment {
+    /// Whether `task` is one of its tasks. What a task runs decides, not who started it: a task that already runs what a
+    /// revert asks for is kept.
+    pub fn owns(&self, task: &TaskRecord) -> bool {
+        self.spec == task.spec
+    }
+}
+
+/// A deployment that was COMPLETED: what a later one can be rolled back to (semantics §4.26).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompletedDeployment {
+    /// Its id.
+    pub id: DeploymentId,
+    /// What it rolled out.
+    pub revision: RevisionRef,
+    /// What its tasks ran.
+    pub spec: SpecHash,
+    /// When it was completed.
+    pub at: Timestamp,
+}
+
 /// Why and until when no further task of a revision is started (semantics §4.23).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Throttle {
-    /// Tasks in a row that ended by themselves before they were counted healthy.
+    /// Rounds in a row in which tasks ended by themselves before they were counted healthy: a task that was started before
+    /// the last failure was counted belongs to that failure's round.
     pub failures: u32,
+    /// When the last round was counted, by the controller's clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<Timestamp>,
+    /// Starts that wait for `not_before`; others, such as those for tasks that had been healthy, do not.
+    pub held: u32,
     /// No start before this instant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
@@ -175,6 +207,29 @@ pub struct Throttle {
     pub counted: Vec<TaskId>,
     /// The manifest and specification that the count is about; another pair starts anew.
     pub about: String,
+}
+
+/// What a service has said and does not repeat while it lasts (semantics §4.29).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NoticeKind {
+    /// A task fits on no container instance.
+    Placement,
+    /// Its tasks keep failing before they are healthy.
+    Impaired,
+    /// Its percentages allow neither a start nor a stop.
+    Configuration,
+    /// It names a revision that is not registered.
+    Definition,
+}
+
+/// Something that lasts, as it was last said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The event's message.
+    pub message: String,
+    /// When it was said.
+    pub at: Timestamp,
 }
 
 /// `clusters/<c>/services/<name>`: a service as the controller remembers it. Written by the controller only.
@@ -200,11 +255,41 @@ pub struct ServiceRecord {
     /// Whether the service was steady when it was last looked at, so that "has reached a steady state" is said once.
     #[serde(default)]
     pub steady: bool,
+    /// The newest deployment that was COMPLETED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_completed: Option<CompletedDeployment>,
+    /// What is wrong at present, as it was said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notices: BTreeMap<NoticeKind, Notice>,
+    /// Tasks that are ending by themselves and whose end is still to be told, once all is known about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dying: Vec<TaskId>,
     /// When the service was first seen.
     pub created_at: Timestamp,
+    /// When its last task was gone after it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inactive_at: Option<Timestamp>,
 }
 
 impl ServiceRecord {
+    /// The record of a service that has done nothing yet.
+    pub fn new(spec: ServiceSpec, created_at: Timestamp) -> Self {
+        Self {
+            spec,
+            status: ServiceStatus::Active,
+            deployments: Vec::new(),
+            deployment_counter: 0,
+            event_counter: 0,
+            throttle: Throttle::default(),
+            steady: false,
+            last_completed: None,
+            notices: BTreeMap::new(),
+            dying: Vec::new(),
+            created_at,
+            inactive_at: None,
+        }
+    }
+
     /// The deployment that is being, or was last, rolled out.
     pub fn primary(&self) -> Option<&Deployment> {
         self.deployments
