@@ -1,0 +1,327 @@
+//! LS04xx: what documents and files say about each other.
+
+codes! {
+    CROSS
+
+    DUPLICATE_RESOURCE "LS0401" Error "the same resource is declared twice"
+    why "\
+Two documents declare the same cluster, task definition family or service (of one cluster). Which is meant
+cannot be known; neither is taken, and the last good version stays. Remove or rename one."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+"
+
+    UNKNOWN_CLUSTER "LS0402" Error "a cluster that is declared nowhere"
+    why "\
+The service names a cluster that no document of the folder declares. Only `default` exists without a document."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  cluster: shop
+  taskDefinition: web
+  desiredCount: 1
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  cluster: default
+  taskDefinition: web
+  desiredCount: 1
+"
+
+    UNKNOWN_TASK_DEFINITION "LS0403" Error "a task definition that is declared nowhere"
+    why "\
+The service names a family that no document of the folder declares. A family is the `metadata.name`, or the
+`family`, of a task definition."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: wbe
+  desiredCount: 1
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+"
+
+    UNKNOWN_REVISION "LS0404" Warning "a revision that is not known here"
+    why "\
+`family:N` pins a revision that Longshore registered earlier. The folder alone holds only the newest content of
+a family, so whether revision N exists shows when the manifests are applied; if it does not, the service keeps
+its last good version.
+
+Leave out `:N` to follow the newest."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web:7
+  desiredCount: 1
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+"
+
+    HOST_PORT_CLASH "LS0405" Error "two services want the same host port"
+    why "\
+A host port can be taken once on an instance, and the cluster has no instances enough that both services could
+run. Give one of them another `hostPort`, or none: a free one is chosen then."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64, portMappings: [{containerPort: 80, hostPort: 8080}]}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: shop
+spec:
+  taskDefinition: web
+  desiredCount: 1
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64, portMappings: [{containerPort: 80}]}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: shop
+spec:
+  taskDefinition: web
+  desiredCount: 1
+"
+
+    NEVER_ROLLS "LS0406" Error "percentages with which a deployment can never proceed"
+    why "\
+A deployment stops old tasks down to `ceil(desiredCount × minimumHealthyPercent / 100)` and starts new ones up
+to `floor(desiredCount × maximumPercent / 100)`. Here the floor leaves nothing to stop and the ceiling nothing
+to start, so a change would never be rolled out.
+
+Lower `minimumHealthyPercent` to stop tasks first, or raise `maximumPercent` to start first."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 2
+  deploymentConfiguration:
+    minimumHealthyPercent: 75
+    maximumPercent: 100
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 2
+  deploymentConfiguration:
+    minimumHealthyPercent: 50
+    maximumPercent: 100
+"
+
+    FIXED_PORT_ROLLOUT "LS0407" Warning "a fixed host port keeps a deployment from proceeding"
+    why "\
+The service must keep all of its tasks (`minimumHealthyPercent` leaves none to stop), and a new task cannot
+start beside an old one because both want the same host port. With one instance, or as many as tasks, a
+deployment waits for ever.
+
+Let a task stop first (`minimumHealthyPercent: 0` with `maximumPercent: 100` for a single task), or leave out
+`hostPort`."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64, portMappings: [{containerPort: 80, hostPort: 8080}]}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64, portMappings: [{containerPort: 80, hostPort: 8080}]}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  deploymentConfiguration:
+    minimumHealthyPercent: 0
+    maximumPercent: 100
+"
+
+    SHARED_VOLUME_ROLLOUT "LS0408" Warning "a deployment would put two tasks on one writable volume"
+    why "\
+With these percentages the new task starts while the old one still runs, and both write to the same host path or
+shared volume. Databases do not survive that.
+
+Stop first: `minimumHealthyPercent: 0` and `maximumPercent: 100`. Or mount it with `readOnly: true`."
+    wrong "\
+family: web
+volumes: [{name: data, host: {sourcePath: /srv/data}}]
+containerDefinitions:
+  - name: web
+    image: busybox:1.36
+    memory: 64
+    mountPoints: [{sourceVolume: data, containerPath: /data}]
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+"
+    right "\
+family: web
+volumes: [{name: data, host: {sourcePath: /srv/data}}]
+containerDefinitions:
+  - name: web
+    image: busybox:1.36
+    memory: 64
+    mountPoints: [{sourceVolume: data, containerPath: /data}]
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  deploymentConfiguration:
+    minimumHealthyPercent: 0
+    maximumPercent: 100
+"
+
+    DAEMON_FIELDS "LS0409" Error "members that a daemon service cannot have"
+    why "\
+A service with `schedulingStrategy: DAEMON` runs one task on each instance. So it has no `desiredCount` of its
+own and no `placementStrategy`, and `maximumPercent` is 100."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  schedulingStrategy: DAEMON
+  deploymentConfiguration:
+    minimumHealthyPercent: 0
+    maximumPercent: 200
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  schedulingStrategy: DAEMON
+  deploymentConfiguration:
+    minimumHealthyPercent: 0
+    maximumPercent: 100
+"
+}
