@@ -3,4 +3,6 @@
 //! [`yaml`] turns the text of a file into a tree in which every key and value knows its place, so that whatever is found
 //! later can be shown where it was written.
 
+pub mod schema;
+pub mod types;
 pub mod yaml;

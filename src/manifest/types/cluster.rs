@@ -1,0 +1,155 @@
+//! CreateCluster's input, and what Longshore adds to it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::common::{CapacityProviderStrategyItem, Tag};
+
+/// A cluster: the engines that its services run on.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cluster {
+    /// The cluster's name. With an envelope it is `metadata.name` and may be left out.
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[A-Za-z0-9_-]+$"))]
+    pub cluster_name: Option<String>,
+    /// Tags of the cluster.
+    #[serde(default)]
+    #[schemars(length(max = 50))]
+    pub tags: Vec<Tag>,
+    /// Settings of the cluster.
+    #[serde(default)]
+    pub settings: Vec<ClusterSetting>,
+    /// How commands in containers are logged, and how storage is encrypted, on AWS.
+    pub configuration: Option<ClusterConfiguration>,
+    /// Capacity providers of the cluster.
+    #[serde(default)]
+    pub capacity_providers: Vec<String>,
+    /// What services use that name neither a launch type nor a strategy.
+    #[serde(default)]
+    pub default_capacity_provider_strategy: Vec<CapacityProviderStrategyItem>,
+    /// The namespace that services use with Service Connect.
+    pub service_connect_defaults: Option<ClusterServiceConnectDefaults>,
+    /// The engines that tasks run on; none: the engine that `docker` itself would use, as instance `local`.
+    #[serde(default)]
+    #[schemars(extend("x-longshore" = true))]
+    pub container_instances: Vec<ContainerInstance>,
+    /// Seconds after RUNNING until a task with no health check counts as healthy.
+    #[schemars(range(max = 3600), extend("x-longshore" = true, "default" = 40))]
+    pub healthy_after_seconds: Option<u32>,
+    /// Whether ports of `awsvpc` tasks are published on the host too, at ports that the engine chooses.
+    #[schemars(extend("x-longshore" = true, "default" = true))]
+    pub publish_awsvpc_ports: Option<bool>,
+}
+
+/// A setting of a cluster.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterSetting {
+    /// Its name.
+    pub name: Option<ClusterSettingName>,
+    /// Its value.
+    pub value: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ClusterSettingName {
+    ContainerInsights,
+}
+
+/// Settings of a cluster on AWS.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterConfiguration {
+    /// How commands in containers are logged.
+    pub execute_command_configuration: Option<ExecuteCommandConfiguration>,
+    /// How storage is encrypted.
+    pub managed_storage_configuration: Option<ManagedStorageConfiguration>,
+}
+
+/// How commands in containers are logged.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExecuteCommandConfiguration {
+    /// The key that the session is encrypted with.
+    pub kms_key_id: Option<String>,
+    /// Where the log goes.
+    pub logging: Option<ExecuteCommandLogging>,
+    /// Where it goes with `OVERRIDE`.
+    pub log_configuration: Option<ExecuteCommandLogConfiguration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ExecuteCommandLogging {
+    None,
+    Default,
+    Override,
+}
+
+/// Where the log of commands goes.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExecuteCommandLogConfiguration {
+    /// A CloudWatch log group.
+    pub cloud_watch_log_group_name: Option<String>,
+    /// Whether the log is encrypted there.
+    pub cloud_watch_encryption_enabled: Option<bool>,
+    /// An S3 bucket.
+    pub s3_bucket_name: Option<String>,
+    /// Whether the log is encrypted there.
+    pub s3_encryption_enabled: Option<bool>,
+    /// The folder in the bucket.
+    pub s3_key_prefix: Option<String>,
+}
+
+/// How storage is encrypted.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManagedStorageConfiguration {
+    /// The key for managed storage.
+    pub kms_key_id: Option<String>,
+    /// The key for Fargate's scratch storage.
+    pub fargate_ephemeral_storage_kms_key_id: Option<String>,
+}
+
+/// The namespace that services use with Service Connect.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterServiceConnectDefaults {
+    /// Name or ARN of a Cloud Map namespace.
+    pub namespace: String,
+}
+
+/// A container instance: a Docker Engine that tasks are placed on.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContainerInstance {
+    /// Its name in the cluster.
+    #[schemars(
+        length(min = 1, max = 255),
+        regex(pattern = r"^[A-Za-z0-9_.-]+$"),
+        extend("x-longshore" = true)
+    )]
+    pub name: String,
+    /// Where its engine is: `unix://…`, `tcp://host:port` or `ssh://user@host`; absent: the one that `docker` itself
+    /// would use.
+    #[schemars(extend("x-longshore" = true))]
+    pub endpoint: Option<String>,
+    /// Attributes for placement.
+    #[serde(default)]
+    #[schemars(extend("x-longshore" = true))]
+    pub attributes: BTreeMap<String, String>,
+    /// `ACTIVE` takes tasks, `DRAINING` gives its tasks to others.
+    #[schemars(extend("x-longshore" = true, "default" = "ACTIVE"))]
+    pub status: Option<ContainerInstanceStatus>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ContainerInstanceStatus {
+    Active,
+    Draining,
+}
