@@ -5,10 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
+use crate::clock::SharedClock;
 use crate::engine::SharedEngine;
 use crate::model::{ClusterName, InstanceId, TaskId, Timestamp};
+use crate::store::View;
 
 /// Who answers on the socket. It never changes while the process lives.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -196,5 +199,30 @@ impl Engines {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&(cluster.clone(), instance.clone()));
+    }
+}
+
+/// Everything the server is given. Cloning is cheap.
+#[derive(Clone)]
+pub struct ApiContext {
+    /// Who answers.
+    pub identity: Arc<Identity>,
+    /// What the store holds.
+    pub view: Arc<View>,
+    /// The instances' engines.
+    pub engines: Engines,
+    /// The daemon.
+    pub control: Arc<dyn Control>,
+    /// The folder as it was read last.
+    pub folder: watch::Receiver<Arc<FolderStatus>>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Ends every stream and then the server.
+    pub cancel: CancellationToken,
+}
+
+impl std::fmt::Debug for ApiContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ApiContext({:?})", self.identity)
     }
 }

@@ -14,10 +14,13 @@
 //! daemon through [`Control`](context::Control). The folder is the truth, so ECS's writing operations are refused, with the
 //! file to edit. Requests and answers never carry a secret's value: specifications hold secrets by reference (P9).
 
+pub mod conditions;
 pub mod context;
+pub mod shapes;
 pub mod socket;
 
 pub use context::{
-    Control, Engines, FolderDiagnostic, FolderStatus, HeldResource, Identity, PullStatus,
+    ApiContext, Control, Engines, FolderDiagnostic, FolderStatus, HeldResource, Identity,
+    PullStatus,
 };
 pub use socket::{runtime_dir, socket_path};

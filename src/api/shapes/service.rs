@@ -1,0 +1,247 @@
+//! ECS `Service`, `Deployment` and `ServiceEvent`.
+
+use serde::Serialize;
+
+use crate::api::conditions::{Counts, desired_count};
+use crate::model::{
+    Deployment as ModelDeployment, DeploymentStatus, DesiredStatus, PlacementConstraint as Place,
+    SchedulingStrategy, ServiceRecord, Timestamp, arn,
+};
+use crate::store::State;
+
+use super::{Empty, Epoch, LAUNCH_TYPE, Tag, tags};
+
+/// ECS `Service`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    missing_docs,
+    reason = "the members are ECS's own, and documented there"
+)]
+pub struct Service {
+    pub service_arn: String,
+    pub service_name: String,
+    pub cluster_arn: String,
+    pub load_balancers: Empty,
+    pub service_registries: Empty,
+    pub status: &'static str,
+    pub desired_count: u32,
+    pub running_count: u32,
+    pub pending_count: u32,
+    pub launch_type: &'static str,
+    pub task_definition: String,
+    pub deployment_configuration: DeploymentConfiguration,
+    pub deployments: Vec<Deployment>,
+    pub events: Vec<ServiceEvent>,
+    pub created_at: Epoch,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_service_deployment: Option<String>,
+    pub placement_constraints: Vec<PlacementConstraint>,
+    pub placement_strategy: Empty,
+    pub health_check_grace_period_seconds: u32,
+    pub scheduling_strategy: SchedulingStrategy,
+    pub deployment_controller: DeploymentController,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<Tag>>,
+    #[serde(rename = "enableECSManagedTags")]
+    pub enable_ecs_managed_tags: bool,
+    pub propagate_tags: &'static str,
+    pub enable_execute_command: bool,
+    pub availability_zone_rebalancing: &'static str,
+}
+
+/// ECS `DeploymentConfiguration`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    missing_docs,
+    reason = "the members are ECS's own, and documented there"
+)]
+pub struct DeploymentConfiguration {
+    pub maximum_percent: u32,
+    pub minimum_healthy_percent: u32,
+    pub strategy: &'static str,
+}
+
+impl DeploymentConfiguration {
+    /// Of a service.
+    pub fn of(record: &ServiceRecord) -> Self {
+        Self {
+            maximum_percent: record.spec.maximum_percent,
+            minimum_healthy_percent: record.spec.minimum_healthy_percent,
+            strategy: "ROLLING",
+        }
+    }
+}
+
+/// ECS `DeploymentController`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DeploymentController {
+    /// `ECS`: rolling deployments by the scheduler itself.
+    pub r#type: &'static str,
+}
+
+/// ECS `PlacementConstraint`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlacementConstraint {
+    /// `distinctInstance` or `memberOf`.
+    pub r#type: &'static str,
+    /// Of `memberOf`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
+}
+
+/// ECS `Deployment`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    missing_docs,
+    reason = "the members are ECS's own, and documented there"
+)]
+pub struct Deployment {
+    pub id: String,
+    pub status: DeploymentStatus,
+    pub task_definition: String,
+    pub desired_count: u32,
+    pub pending_count: u32,
+    pub running_count: u32,
+    pub failed_tasks: u32,
+    pub created_at: Epoch,
+    pub updated_at: Epoch,
+    pub launch_type: &'static str,
+    pub rollout_state: &'static str,
+    pub rollout_state_reason: String,
+}
+
+/// ECS `ServiceEvent`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceEvent {
+    /// Unique among the service's events.
+    pub id: String,
+    /// When it was last said.
+    pub created_at: Epoch,
+    /// The sentence.
+    pub message: String,
+}
+
+/// The tasks of a deployment: how many it is to have, and how many there are. The PRIMARY one is to have the service's; an
+/// older one what is left of it.
+pub fn deployment_counts(
+    state: &State,
+    record: &ServiceRecord,
+    deployment: &ModelDeployment,
+    now: Timestamp,
+) -> (u32, Counts) {
+    let tasks = || {
+        state
+            .tasks_of_service(&record.spec.cluster, &record.spec.name)
+            .map(|(_, task)| task)
+            .filter(|task| task.record.deployment.as_ref() == Some(&deployment.id))
+    };
+    let desired = match deployment.status {
+        DeploymentStatus::Primary => desired_count(state, record),
+        DeploymentStatus::Active => {
+            let kept = tasks().filter(|t| t.record.desired == DesiredStatus::Running);
+            u32::try_from(kept.count()).unwrap_or(u32::MAX)
+        }
+    };
+    (desired, Counts::of(state, tasks(), now))
+}
+
+impl Deployment {
+    fn of(
+        state: &State,
+        record: &ServiceRecord,
+        deployment: &ModelDeployment,
+        now: Timestamp,
+    ) -> Self {
+        let (desired, counts) = deployment_counts(state, record, deployment, now);
+        Self {
+            id: deployment.id.to_string(),
+            status: deployment.status,
+            task_definition: arn::task_definition(&deployment.revision),
+            desired_count: desired,
+            pending_count: counts.pending,
+            running_count: counts.running,
+            failed_tasks: deployment.failed_tasks,
+            created_at: deployment.created_at.into(),
+            updated_at: deployment.updated_at.into(),
+            launch_type: LAUNCH_TYPE,
+            rollout_state: deployment.rollout.as_str(),
+            rollout_state_reason: deployment.rollout_reason.clone(),
+        }
+    }
+}
+
+impl Service {
+    /// A service as ECS describes it; its tags only when they were asked for.
+    pub fn of(state: &State, record: &ServiceRecord, with_tags: bool, now: Timestamp) -> Self {
+        let spec = &record.spec;
+        let tasks = state
+            .tasks_of_service(&spec.cluster, &spec.name)
+            .map(|(_, task)| task);
+        let counts = Counts::of(state, tasks, now);
+        let primary = record.primary();
+        let family_or_revision = || match spec.revision {
+            Some(n) => format!("{}:{n}", spec.family),
+            None => spec.family.to_string(),
+        };
+        let events = state.events.get(&(spec.cluster.clone(), spec.name.clone()));
+        Self {
+            service_arn: arn::service(&spec.cluster, &spec.name),
+            service_name: spec.name.to_string(),
+            cluster_arn: arn::cluster(&spec.cluster),
+            load_balancers: Empty,
+            service_registries: Empty,
+            status: record.status.as_str(),
+            desired_count: desired_count(state, record),
+            running_count: counts.running,
+            pending_count: counts.pending,
+            launch_type: LAUNCH_TYPE,
+            task_definition: primary
+                .map_or_else(family_or_revision, |d| arn::task_definition(&d.revision)),
+            deployment_configuration: DeploymentConfiguration::of(record),
+            deployments: record
+                .deployments
+                .iter()
+                .map(|d| Deployment::of(state, record, d, now))
+                .collect(),
+            events: events
+                .into_iter()
+                .flat_map(|events| events.values().rev())
+                .map(|event| ServiceEvent {
+                    id: format!("{}/{}/{:020}", event.cluster, event.service, event.seq),
+                    created_at: event.last_at.into(),
+                    message: event.message.clone(),
+                })
+                .collect(),
+            created_at: record.created_at.into(),
+            current_service_deployment: primary
+                .map(|d| arn::service_deployment(&spec.cluster, &spec.name, &d.id)),
+            placement_constraints: spec
+                .placement_constraints
+                .iter()
+                .map(|constraint| match constraint {
+                    Place::DistinctInstance => PlacementConstraint {
+                        r#type: "distinctInstance",
+                        expression: None,
+                    },
+                    Place::MemberOf(expression) => PlacementConstraint {
+                        r#type: "memberOf",
+                        expression: Some(expression.clone()),
+                    },
+                })
+                .collect(),
+            placement_strategy: Empty,
+            health_check_grace_period_seconds: spec.health_check_grace_period,
+            scheduling_strategy: spec.scheduling,
+            deployment_controller: DeploymentController { r#type: "ECS" },
+            tags: with_tags.then(|| tags(&spec.tags)),
+            enable_ecs_managed_tags: false,
+            propagate_tags: "NONE",
+            enable_execute_command: spec.enable_execute_command,
+            availability_zone_rebalancing: "DISABLED",
+        }
+    }
+}
