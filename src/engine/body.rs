@@ -257,4 +257,7 @@ pub struct EndpointConfig {
     /// Names that it answers to on that network.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
+    /// `container:alias`: what this endpoint alone calls another one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
 }

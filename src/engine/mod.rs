@@ -19,6 +19,7 @@ pub mod body;
 pub mod endpoint;
 pub mod error;
 pub mod labels;
+pub mod translate;
 
 pub use body::CreateBody;
 pub use error::{EngineError, ErrorKind};
