@@ -44,6 +44,8 @@ struct Ring {
     capacity: Capacity,
     /// Commits up to and including this revision are not known any more.
     floor: Revision,
+    /// Rises with every [`History::restart`]; a watch of an earlier era cannot go on.
+    era: u64,
 }
 
 /// Whether a watch from `after` can go on, and with what.
@@ -62,6 +64,7 @@ impl History {
                 bytes: 0,
                 capacity,
                 floor: revision,
+                era: 0,
             })),
             newest: Arc::new(watch::Sender::new(revision)),
         }
@@ -94,6 +97,17 @@ impl History {
         }
     }
 
+    /// Begins anew after `revision`: whatever was known before is forgotten, and every watch is told to list again.
+    pub(super) fn restart(&self, revision: Revision) {
+        let mut ring = self.ring();
+        ring.commits.clear();
+        ring.bytes = 0;
+        ring.floor = revision;
+        ring.era += 1;
+        drop(ring);
+        self.newest.send_replace(revision);
+    }
+
     /// The commits after `after` that touch `prefix`.
     pub(super) fn watch(&self, prefix: &str, after: Revision) -> Watch {
         let cursor = Cursor {
@@ -101,6 +115,7 @@ impl History {
             newest: self.newest.subscribe(),
             prefix: prefix.to_owned(),
             after,
+            era: self.ring().era,
             ended: false,
         };
         Box::pin(futures_util::stream::unfold(cursor, |mut cursor| async {
@@ -118,12 +133,12 @@ impl Ring {
         }
     }
 
-    fn after(&self, after: Revision) -> Next {
+    fn after(&self, after: Revision, era: u64) -> Next {
         let newest = self
             .commits
             .back()
             .map_or(self.floor, |(commit, _)| commit.revision);
-        if after < self.floor || after > newest {
+        if era != self.era || after < self.floor || after > newest {
             return Next::Compacted;
         }
         let index = self
@@ -142,6 +157,7 @@ struct Cursor {
     newest: watch::Receiver<Revision>,
     prefix: String,
     after: Revision,
+    era: u64,
     ended: bool,
 }
 
@@ -155,7 +171,7 @@ impl Cursor {
                 .ring
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .after(self.after);
+                .after(self.after, self.era);
             match next {
                 Next::Compacted => {
                     self.ended = true;

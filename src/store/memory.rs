@@ -59,7 +59,7 @@ impl Memory {
 impl Tree {
     fn check(&self, epoch: &Epoch, guards: &[Guard]) -> Result<(), StoreError> {
         let held = self.epochs.get(&epoch.name).copied().unwrap_or(0);
-        if held != epoch.number {
+        if held != epoch.number || held == 0 {
             return Err(StoreError::Superseded {
                 name: epoch.name.clone(),
                 held,

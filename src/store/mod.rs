@@ -1,6 +1,6 @@
 //! The store: a small, strict, watchable key-value map that controller and agents meet in.
 //!
-//! Three things implement [`Store`]: [`memory`] (tests, simulation), `redb` (a file; the default) and, with the feature
+//! Three things implement [`Store`]: [`memory`] (tests, simulation), [`redb`](mod@redb) (a file; the default) and, with the feature
 //! `etcd`, `etcd` (many machines). One conformance suite holds all of them to the contract below.
 //!
 //! * A [`Store::commit`] is all or nothing: its guards are checked and its operations applied as one step, at one new
@@ -19,6 +19,7 @@
 pub mod keys;
 pub mod memory;
 pub mod meta;
+pub mod redb;
 pub mod state;
 pub mod typed;
 pub mod view;
@@ -28,6 +29,7 @@ mod history;
 pub use keys::{Key, LastGoodKey};
 pub use memory::Memory;
 pub use meta::Meta;
+pub use redb::Redb;
 pub use state::{InstanceEntry, State, Stored, TaskEntry};
 pub use typed::Txn;
 pub use view::{Changed, KeyChange, View};
