@@ -16,9 +16,11 @@ use futures_util::Stream;
 use crate::model::{HealthStatus, Protocol, Timestamp};
 
 pub mod body;
+pub mod docker;
 pub mod endpoint;
 pub mod error;
 pub mod labels;
+pub mod reference;
 pub mod translate;
 
 pub use body::CreateBody;
