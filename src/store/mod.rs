@@ -14,8 +14,9 @@
 //!   one commit (etcd's limits).
 //!
 //! In reading order: [`keys`] (what is kept where), [`typed`] (building commits), [`state`] and [`view`] (the tree in
-//! memory, typed, kept up to date), then the stores themselves.
+//! memory, typed, kept up to date), [`dir`] and [`mod@meta`] (where a store is and whose), then the stores themselves.
 
+pub mod dir;
 pub mod keys;
 pub mod memory;
 pub mod meta;
@@ -26,9 +27,10 @@ pub mod view;
 
 mod history;
 
+pub use dir::{DirError, StateDir};
 pub use keys::{Key, LastGoodKey};
 pub use memory::Memory;
-pub use meta::Meta;
+pub use meta::{Claim, ClaimError, Claimant, Meta, claim};
 pub use redb::Redb;
 pub use state::{InstanceEntry, State, Stored, TaskEntry};
 pub use typed::Txn;
