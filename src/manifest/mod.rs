@@ -1,8 +1,9 @@
 //! From a folder of files to what it declares.
 //!
-//! [`yaml`] turns the text of a file into a tree in which every key and value knows its place, so that whatever is found
-//! later can be shown where it was written.
+//! [`source`] reads the folder, unreadable files included. [`yaml`] turns the text of a file into a tree in which every
+//! key and value knows its place, so that whatever is found later can be shown where it was written.
 
 pub mod schema;
+pub mod source;
 pub mod types;
 pub mod yaml;
