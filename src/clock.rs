@@ -57,6 +57,29 @@ impl Clock for ManualClock {
     }
 }
 
+/// A clock that follows tokio's: real in the product, virtual where a test has paused time.
+#[derive(Debug, Clone, Copy)]
+pub struct TokioClock {
+    base: Timestamp,
+    started: tokio::time::Instant,
+}
+
+impl TokioClock {
+    /// A clock that shows `base` now and goes on with tokio's time.
+    pub fn starting_at(base: Timestamp) -> Arc<Self> {
+        Arc::new(Self {
+            base,
+            started: tokio::time::Instant::now(),
+        })
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        self.base.plus(self.started.elapsed())
+    }
+}
+
 /// A source of identities that are never given twice.
 pub trait IdGen: Send + Sync + 'static {
     /// 64 fresh bits.

@@ -22,6 +22,7 @@ pub mod error;
 pub mod labels;
 pub mod reference;
 pub mod translate;
+pub mod simulated;
 
 pub use body::CreateBody;
 pub use error::{EngineError, ErrorKind};
