@@ -21,8 +21,8 @@ pub mod endpoint;
 pub mod error;
 pub mod labels;
 pub mod reference;
-pub mod translate;
 pub mod simulated;
+pub mod translate;
 
 pub use body::CreateBody;
 pub use error::{EngineError, ErrorKind};

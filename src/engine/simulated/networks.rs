@@ -156,7 +156,7 @@ impl State {
         let network = self.network(target)?.clone();
         if network.builtin {
             return Err(Refusal::new(
-                ErrorKind::Conflict,
+                ErrorKind::Invalid,
                 format!("{target} is a pre-defined network and cannot be removed"),
             ));
         }
