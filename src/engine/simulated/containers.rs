@@ -101,20 +101,13 @@ impl State {
         Ok(id)
     }
 
-    /// Kills it if it runs and begins its removal, which a timer ends; returns what ends then.
+    /// Kills it if it runs and begins its removal, which a timer ends; returns what ends then. Where somebody else's removal
+    /// has begun, that one's end.
     pub fn begin_removal(&mut self, target: &str, cause: Cause) -> Answer<watch::Receiver<u64>> {
         let id = self.find(target)?;
-        let container = self.container(&id)?;
-        if container.state == ContainerState::Removing {
-            return Err(Refusal::new(
-                ErrorKind::Conflict,
-                format!("removal of container {target} is already in progress"),
-            ));
-        }
         self.kill(&id, 137, cause);
         let container = self.container_mut(&id)?;
         let gone = container.ended.subscribe();
-        // A container with AutoRemove is being removed since its end a moment ago.
         if container.state != ContainerState::Removing {
             container.ending = Some(cause);
             self.mark_removing(&id);
@@ -254,7 +247,7 @@ impl State {
 pub(super) fn observe(container: &Container) -> ObservedContainer {
     let ended = matches!(
         container.state,
-        ContainerState::Exited | ContainerState::Dead | ContainerState::Removing
+        ContainerState::Exited | ContainerState::Dead
     );
     ObservedContainer {
         id: container.id.clone(),
@@ -278,12 +271,19 @@ pub(super) fn observe(container: &Container) -> ObservedContainer {
             .filter_map(|(network, endpoint)| Some((network.clone(), endpoint.address.clone()?)))
             .collect(),
         ports: container.ports.clone(),
-        volumes: container
-            .mounts
-            .iter()
-            .map(|mount| mount.volume.clone())
-            .collect(),
+        volumes: sorted(
+            container
+                .mounts
+                .iter()
+                .map(|mount| mount.volume.clone())
+                .collect(),
+        ),
     }
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    names
 }
 
 /// `ENTRYPOINT` and `CMD` as Docker combines them: an entry point in the request drops the image's command.

@@ -1,7 +1,7 @@
 //! Health checks as Docker runs them: the first after one interval, each next one an interval after the last one's end;
 //! failures within the start period count only once it was healthy; a container that has ended counts as unhealthy.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ const DEFAULT_PERIOD: Duration = Duration::from_secs(30);
 const DEFAULT_RETRIES: i64 = 3;
 /// Bytes of a check's output that are shown.
 const OUTPUT: usize = 512;
+/// Results that the engine remembers.
+const RESULTS: usize = 5;
 
 #[derive(Debug, Clone)]
 struct Check {
@@ -47,7 +49,8 @@ pub(super) struct Health {
     check: Option<Check>,
     status: Status,
     streak: i64,
-    output: Option<String>,
+    /// What the last checks wrote that failed; nothing for one that passed.
+    recent: VecDeque<Option<String>>,
     /// What a test says that every check finds from now on.
     pub forced: Option<Probe>,
 }
@@ -59,7 +62,7 @@ impl Health {
             check: None,
             status: Status::None,
             streak: 0,
-            output: None,
+            recent: VecDeque::new(),
             forced: None,
         };
         let Some(body) = body else {
@@ -106,7 +109,7 @@ impl Health {
         let check = self.check.as_ref()?;
         self.status = Status::Starting;
         self.streak = 0;
-        self.output = None;
+        self.recent.clear();
         Some(check.interval)
     }
 
@@ -125,19 +128,24 @@ impl Health {
         }
     }
 
-    /// What the last check wrote, if it failed.
+    /// What the last check that failed wrote, as long as the engine remembers it.
     pub fn output(&self) -> Option<String> {
-        self.output.clone()
+        self.recent
+            .iter()
+            .rev()
+            .flatten()
+            .next()
+            .filter(|text| !text.is_empty())
+            .cloned()
     }
 
     /// Takes a check's result; returns the new verdict if that changed.
-    fn judge(&mut self, age: Duration, passed: bool, output: String) -> Option<HealthStatus> {
+    fn judge(&mut self, age: Duration, passed: bool, output: &str) -> Option<HealthStatus> {
         let check = self.check.as_ref()?;
         let before = self.status;
         if passed {
             self.streak = 0;
             self.status = Status::Healthy;
-            self.output = None;
         } else {
             let counts = self.status != Status::Starting || age >= check.start_period;
             if counts {
@@ -146,16 +154,23 @@ impl Health {
                     self.status = Status::Unhealthy;
                 }
             }
-            let cut = output
-                .char_indices()
-                .map(|(at, c)| at + c.len_utf8())
-                .take_while(|end| *end <= OUTPUT)
-                .last()
-                .unwrap_or(0);
-            self.output = output.get(..cut).map(str::to_owned);
         }
+        if self.recent.len() == RESULTS {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((!passed).then(|| cut(output.trim())));
         (self.status != before).then(|| self.status())
     }
+}
+
+fn cut(text: &str) -> String {
+    let end = text
+        .char_indices()
+        .map(|(at, c)| at + c.len_utf8())
+        .take_while(|end| *end <= OUTPUT)
+        .last()
+        .unwrap_or(0);
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 impl State {
@@ -243,7 +258,7 @@ impl State {
             return;
         };
         let age = container.since.elapsed();
-        let changed = container.health.judge(age, passed, output);
+        let changed = container.health.judge(age, passed, &output);
         let interval = container.health.check.as_ref().map(|check| check.interval);
         match changed {
             Some(HealthStatus::Healthy) => {
