@@ -16,11 +16,22 @@
 
 pub mod conditions;
 pub mod context;
+pub mod documents;
+pub mod ecs;
+pub mod frame;
+pub mod kinds;
+pub mod server;
 pub mod shapes;
 pub mod socket;
+pub mod status;
+pub mod streams;
+pub mod time;
 
+pub use conditions::{Phase, ServiceSummary, TaskFailure, summaries};
 pub use context::{
     ApiContext, Control, Engines, FolderDiagnostic, FolderStatus, HeldResource, Identity,
     PullStatus,
 };
-pub use socket::{runtime_dir, socket_path};
+pub use server::serve;
+pub use socket::{bind, runtime_dir, socket_path};
+pub use status::StatusReport;
