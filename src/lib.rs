@@ -3,6 +3,7 @@
 pub mod api;
 pub mod cli;
 pub mod clock;
+pub mod controller;
 pub mod diagnostic;
 pub mod engine;
 pub mod manifest;
