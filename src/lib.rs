@@ -1,5 +1,6 @@
 //! Longshore: Amazon ECS's model on plain Docker Engines, from a folder of manifests.
 
+pub mod agent;
 pub mod api;
 pub mod cli;
 pub mod clock;
