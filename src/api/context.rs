@@ -205,11 +205,10 @@ impl Engines {
     }
 }
 
-/// Everything the server is given. Cloning is cheap.
-#[derive(Clone)]
+/// Everything the server is given.
 pub struct ApiContext {
     /// Who answers.
-    pub identity: Arc<Identity>,
+    pub identity: Identity,
     /// What the store holds.
     pub view: Arc<View>,
     /// The instances' engines.
@@ -217,15 +216,38 @@ pub struct ApiContext {
     /// The daemon.
     pub control: Arc<dyn Control>,
     /// The folder as it was read last.
-    pub folder: watch::Receiver<Arc<FolderStatus>>,
+    pub status: watch::Receiver<FolderStatus>,
     /// The time.
     pub clock: SharedClock,
-    /// Ends every stream and then the server.
-    pub cancel: CancellationToken,
 }
 
 impl std::fmt::Debug for ApiContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ApiContext({:?})", self.identity)
+    }
+}
+
+/// What every request is given: the context, and the end of it all.
+#[derive(Debug, Clone)]
+pub(super) struct Serving {
+    context: Arc<ApiContext>,
+    /// Ends every stream, and then the server.
+    pub(super) stop: CancellationToken,
+}
+
+impl Serving {
+    pub(super) fn new(context: ApiContext, stop: CancellationToken) -> Self {
+        Self {
+            context: Arc::new(context),
+            stop,
+        }
+    }
+}
+
+impl std::ops::Deref for Serving {
+    type Target = ApiContext;
+
+    fn deref(&self) -> &ApiContext {
+        &self.context
     }
 }

@@ -32,6 +32,6 @@ pub use context::{
     ApiContext, Control, Engines, FolderDiagnostic, FolderStatus, HeldResource, Identity,
     PullStatus,
 };
-pub use server::serve;
-pub use socket::{bind, runtime_dir, socket_path};
+pub use server::{Server, bind};
+pub use socket::{runtime_dir, socket_path};
 pub use status::StatusReport;

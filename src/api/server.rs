@@ -1,5 +1,6 @@
 //! The server: which request goes where.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,11 +15,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use super::context::ApiContext;
+use super::context::{ApiContext, Serving};
 use super::documents::{Document, Selection, documents};
 use super::ecs::{self, CONTENT_TYPE, EcsError, TARGET_PREFIX};
 use super::kinds::Kind;
+use super::socket::{self, BoundSocket, SocketError};
 use super::status::{StatusReport, report};
 use super::streams::events::{EventQuery, events};
 use super::streams::exec::exec;
@@ -29,28 +32,61 @@ use crate::model::ClusterName;
 /// How long open connections may take to end once the daemon ends.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Answers on the socket until [`ApiContext::cancel`] is cancelled; then streams end, and connections shortly after.
-pub async fn serve(listener: UnixListener, context: ApiContext) {
-    let cancel = context.cancel.clone();
-    let serving = axum::serve(listener, router(context))
-        .with_graceful_shutdown(cancel.clone().cancelled_owned())
-        .into_future();
-    tokio::pin!(serving);
-    let ended = tokio::select! {
-        ended = &mut serving => Some(ended),
-        () = async {
-            cancel.cancelled().await;
-            tokio::time::sleep(GRACE).await;
-        } => None,
-    };
-    match ended {
-        Some(Err(error)) => tracing::error!(%error, "the API's socket failed"),
-        Some(Ok(())) => {}
-        None => tracing::debug!("a client of the API did not let go"),
+/// A server whose socket is listened on.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    socket: BoundSocket,
+    context: ApiContext,
+}
+
+/// Listens on `path`; whoever connects is answered once [`Server::run`] runs.
+///
+/// # Errors
+/// See [`socket::bind`].
+pub fn bind(path: &Path, context: ApiContext) -> Result<Server, SocketError> {
+    let (listener, socket) = socket::bind(path)?;
+    Ok(Server {
+        listener,
+        socket,
+        context,
+    })
+}
+
+impl Server {
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        self.socket.path()
+    }
+
+    /// Answers until `stop`; then streams end, connections shortly after, and the socket is removed.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self {
+            listener,
+            socket,
+            context,
+        } = self;
+        let router = router(Serving::new(context, stop.clone()));
+        let serving = axum::serve(listener, router)
+            .with_graceful_shutdown(stop.clone().cancelled_owned())
+            .into_future();
+        let ended = tokio::select! {
+            ended = serving => Some(ended),
+            () = async {
+                stop.cancelled().await;
+                tokio::time::sleep(GRACE).await;
+            } => None,
+        };
+        match ended {
+            Some(Err(error)) => tracing::error!(%error, "the API's socket failed"),
+            Some(Ok(())) => {}
+            None => tracing::debug!("a client of the API did not let go"),
+        }
+        drop(socket);
     }
 }
 
-fn router(context: ApiContext) -> Router {
+fn router(context: Serving) -> Router {
     Router::new()
         .route("/", post(ecs_request))
         .route("/v1/status", get(status_request))
@@ -71,11 +107,7 @@ async fn no_such_path(request: Request) -> Refused {
     ))
 }
 
-async fn ecs_request(
-    State(context): State<ApiContext>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn ecs_request(State(context): State<Serving>, headers: HeaderMap, body: Bytes) -> Response {
     let target = headers
         .get("x-amz-target")
         .and_then(|value| value.to_str().ok())
@@ -112,7 +144,7 @@ fn request_id(context: &ApiContext) -> String {
     format!("{:08x}-0000-4000-8000-{number:012x}", context.identity.pid)
 }
 
-async fn status_request(State(context): State<ApiContext>) -> Json<StatusReport> {
+async fn status_request(State(context): State<Serving>) -> Json<StatusReport> {
     Json(report(&context))
 }
 
@@ -140,7 +172,7 @@ pub struct Manifests {
 }
 
 async fn manifests_request(
-    State(context): State<ApiContext>,
+    State(context): State<Serving>,
     Query(query): Query<ManifestQuery>,
 ) -> Result<Json<Manifests>, Refused> {
     let kind: Kind = query
@@ -152,7 +184,7 @@ async fn manifests_request(
         all: query.all,
     };
     let now = context.clock.now();
-    let folder = context.folder.borrow().clone();
+    let folder = context.status.borrow().clone();
     let mut items = {
         let state = context.view.read();
         documents(&state, &folder.held, kind, &selection, now)
@@ -164,21 +196,21 @@ async fn manifests_request(
 }
 
 async fn events_request(
-    State(context): State<ApiContext>,
+    State(context): State<Serving>,
     Query(query): Query<EventQuery>,
 ) -> Result<Response, Refused> {
     events(&context, &query)
 }
 
 async fn logs_request(
-    State(context): State<ApiContext>,
+    State(context): State<Serving>,
     Query(query): Query<LogQuery>,
 ) -> Result<Response, Refused> {
     logs(&context, &query)
 }
 
 async fn exec_request(
-    State(context): State<ApiContext>,
+    State(context): State<Serving>,
     request: axum::http::Request<Body>,
 ) -> Result<Response, Refused> {
     exec(&context, request).await
@@ -204,7 +236,7 @@ pub enum DownLine {
     Error(String),
 }
 
-async fn down_request(State(context): State<ApiContext>, body: Bytes) -> Result<Response, Refused> {
+async fn down_request(State(context): State<Serving>, body: Bytes) -> Result<Response, Refused> {
     let request: DownRequest = if body.is_empty() {
         DownRequest::default()
     } else {
@@ -229,7 +261,7 @@ async fn down_request(State(context): State<ApiContext>, body: Bytes) -> Result<
     Ok(response)
 }
 
-async fn shutdown_request(State(context): State<ApiContext>) -> Json<Value> {
+async fn shutdown_request(State(context): State<Serving>) -> Json<Value> {
     context.control.shutdown();
     Json(json!({}))
 }

@@ -36,8 +36,8 @@ pub fn report(context: &ApiContext) -> StatusReport {
         (summaries(&state, now), state.revision, state.stale.clone())
     };
     StatusReport {
-        identity: context.identity.as_ref().clone(),
-        folder: context.folder.borrow().as_ref().clone(),
+        identity: context.identity.clone(),
+        folder: context.status.borrow().clone(),
         steady: services.iter().all(|s| s.steady || s.status == "INACTIVE"),
         services,
         pulls: context.control.pulls(),

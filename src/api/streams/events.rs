@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::api::context::ApiContext;
+use crate::api::context::Serving;
 use crate::api::time::At;
 use crate::model::{EventLevel, ServiceEvent};
 use crate::store::{Changed, Key, State};
@@ -69,7 +69,7 @@ impl From<&ServiceEvent> for EventLine {
 ///
 /// # Errors
 /// There is no such service, or there are two.
-pub fn events(context: &ApiContext, query: &EventQuery) -> Result<Response, Refused> {
+pub(in crate::api) fn events(context: &Serving, query: &EventQuery) -> Result<Response, Refused> {
     let scope = {
         let state = context.view.read();
         Scope::find(
@@ -90,7 +90,7 @@ const FORGOTTEN: u64 = 1000;
 /// How often each event that was sent had been said.
 type Sent = BTreeMap<(String, String, u64), u32>;
 
-async fn produce(context: ApiContext, scope: Scope, follow: bool, lines: Lines) {
+async fn produce(context: Serving, scope: Scope, follow: bool, lines: Lines) {
     let mut changes = context.view.subscribe();
     let mut sent = Sent::new();
     let all = || collect(&context.view.read(), &scope);
@@ -101,7 +101,7 @@ async fn produce(context: ApiContext, scope: Scope, follow: bool, lines: Lines) 
         let changed = tokio::select! {
             changed = changes.recv() => changed,
             () = lines.closed() => return,
-            () = context.cancel.cancelled() => return,
+            () = context.stop.cancelled() => return,
         };
         let look_at = match changed {
             Ok(Changed::Key(change)) => match change.key {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_util::codec::{FramedRead, FramedWrite};
 
-use crate::api::context::ApiContext;
+use crate::api::context::Serving;
 use crate::api::frame::{Frame, FrameCodec, MAX_PAYLOAD};
 use crate::engine::{ErrorKind, ExecOptions, ExecSession, OutputStream, SharedEngine};
 
@@ -47,7 +47,10 @@ pub struct ExecRequest {
 ///
 /// # Errors
 /// The task or container is not there or does not run, or the engine refuses the command.
-pub async fn exec(context: &ApiContext, mut request: Request<Body>) -> Result<Response, Refused> {
+pub(in crate::api) async fn exec(
+    context: &Serving,
+    mut request: Request<Body>,
+) -> Result<Response, Refused> {
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let body = axum::body::to_bytes(request.into_body(), MAX_PAYLOAD)
         .await
@@ -103,7 +106,7 @@ pub async fn exec(context: &ApiContext, mut request: Request<Body>) -> Result<Re
             };
             Refused::new(status, error.message)
         })?;
-    let cancel = context.cancel.clone();
+    let cancel = context.stop.clone();
     tokio::spawn(async move {
         if let Ok(connection) = upgrade.await {
             let (reading, writing) = tokio::io::split(TokioIo::new(connection));

@@ -17,7 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::api::context::ApiContext;
+use crate::api::context::Serving;
 use crate::store::Changed;
 
 use super::Lines;
@@ -100,7 +100,7 @@ pub struct LogLine {
 ///
 /// # Errors
 /// What is named is not there or is ambiguous, or `since` is no time.
-pub fn logs(context: &ApiContext, query: &LogQuery) -> Result<Response, Refused> {
+pub(in crate::api) fn logs(context: &Serving, query: &LogQuery) -> Result<Response, Refused> {
     let since = match query.since.as_deref().map(str::parse::<jiff::Timestamp>) {
         None => None,
         Some(Ok(since)) => Some(since),
@@ -165,7 +165,7 @@ fn check_container(
 }
 
 struct Request {
-    context: ApiContext,
+    context: Serving,
     scope: Scope,
     container: Option<String>,
     since: Option<jiff::Timestamp>,
@@ -219,7 +219,7 @@ impl Request {
             let Some((_, index)) = earliest else { return };
             let next = tokio::select! {
                 next = sources[index].recv() => next,
-                () = self.context.cancel.cancelled() => return,
+                () = self.context.stop.cancelled() => return,
             };
             if let Some(line) = std::mem::replace(&mut heads[index], next)
                 && !lines.send(&line.line).await
@@ -263,7 +263,7 @@ impl Request {
                 },
                 Some(_) = readers.join_next() => {}
                 () = lines.closed() => break,
-                () = self.context.cancel.cancelled() => break,
+                () = self.context.stop.cancelled() => break,
             }
             tokio::time::sleep(GATHER).await;
             while changes.try_recv().is_ok() {}

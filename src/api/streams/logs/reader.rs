@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::LogLine;
 use super::lines::{Splitter, Timed};
 use crate::api::conditions::last_status;
-use crate::api::context::ApiContext;
+use crate::api::context::Serving;
 use crate::api::streams::target::Target;
 use crate::engine::{
     ContainerState, EngineError, ErrorKind, LogOptions, OutputStream, SharedEngine,
@@ -27,7 +27,7 @@ pub(super) struct Line {
 
 /// One container to read.
 pub(super) struct Reader {
-    pub(super) context: ApiContext,
+    pub(super) context: Serving,
     pub(super) target: Target,
     pub(super) follow: bool,
     pub(super) since: Option<jiff::Timestamp>,
@@ -202,7 +202,7 @@ impl Reader {
                 () = ours => {}
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
                 () = lines.closed() => return false,
-                () = self.context.cancel.cancelled() => return false,
+                () = self.context.stop.cancelled() => return false,
             }
         }
     }
