@@ -14,6 +14,7 @@
 //! daemon through [`Control`](context::Control). The folder is the truth, so ECS's writing operations are refused, with the
 //! file to edit. Requests and answers never carry a secret's value: specifications hold secrets by reference (P9).
 
+pub mod client;
 pub mod conditions;
 pub mod context;
 pub mod documents;
