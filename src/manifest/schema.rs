@@ -49,27 +49,45 @@ pub const FILES: [SchemaFile; 4] = [
     },
 ];
 
-/// The published schema of one kind, or of all (`None`), as embedded.
-pub fn embedded(kind: Option<Kind>) -> &'static str {
+/// The published schema of that name, as embedded: `longshore` for every kind, or a kind as people write it
+/// (`TaskDefinition`, `task-definition`, `task-definitions`).
+pub fn embedded(name: &str) -> Option<&'static str> {
+    let plain = |text: &str| {
+        let letters: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+        letters.to_ascii_lowercase()
+    };
+    let wanted = plain(name);
     FILES
         .iter()
-        .find(|file| file.kind == kind)
-        .map_or("{}", |file| file.text)
+        .find(|file| {
+            let name = plain(file.name.trim_end_matches(".schema.json"));
+            wanted == name || wanted.strip_suffix('s') == Some(&name)
+        })
+        .map(|file| file.text)
 }
 
 /// The validator of the `spec` of one kind, compiled once.
 pub fn validator(kind: Kind) -> &'static Validator {
     static COMPILED: [OnceLock<Validator>; 3] = [const { OnceLock::new() }; 3];
-    COMPILED[kind as usize].get_or_init(|| {
-        let mut schema: Value = serde_json::from_str(embedded(Some(kind)))
-            .unwrap_or_else(|error| panic!("the embedded schema of {kind} is JSON: {error}"));
-        forbid_null(&mut schema);
-        let root = json!({ "$ref": format!("#/$defs/{kind}"), "$defs": schema["$defs"] });
-        jsonschema::options()
-            .with_draft(jsonschema::Draft::Draft202012)
-            .build(&root)
-            .unwrap_or_else(|error| panic!("the embedded schema of {kind} compiles: {error}"))
-    })
+    COMPILED[kind as usize].get_or_init(|| compile(kind, kind.as_str()))
+}
+
+/// The validator of `metadata`, compiled once.
+pub fn metadata_validator() -> &'static Validator {
+    static COMPILED: OnceLock<Validator> = OnceLock::new();
+    COMPILED.get_or_init(|| compile(Kind::Cluster, "Metadata"))
+}
+
+fn compile(kind: Kind, definition: &str) -> Validator {
+    let text = embedded(kind.as_str()).unwrap_or_default();
+    let mut schema: Value = serde_json::from_str(text)
+        .unwrap_or_else(|error| panic!("the embedded schema of {kind} is JSON: {error}"));
+    forbid_null(&mut schema);
+    let root = json!({ "$ref": format!("#/$defs/{definition}"), "$defs": schema["$defs"] });
+    jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .build(&root)
+        .unwrap_or_else(|error| panic!("the embedded schema of {kind} compiles: {error}"))
 }
 
 /// What `aws ecs describe-…` prints beyond the input of the operation that makes the resource. Dropped from plain ECS

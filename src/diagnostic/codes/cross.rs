@@ -324,4 +324,151 @@ spec:
     minimumHealthyPercent: 0
     maximumPercent: 100
 "
+
+    TOO_FEW_INSTANCES "LS0410" Error "more tasks than instances for a fixed host port"
+    why "\
+A host port can be taken once on an instance, so the cluster can run as many tasks with it as it has ACTIVE
+instances. The others could never be placed. Leave out `hostPort`, and a free port is chosen for each task."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64, portMappings: [{containerPort: 80, hostPort: 8080}]}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 2
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64, portMappings: [{containerPort: 80}]}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 2
+"
+
+    INSTANCE_TWICE "LS0411" Error "two container instances of one name or one engine"
+    why "\
+Resources and ports are counted per engine, so an engine is one instance of a cluster at most. An instance without
+`endpoint` is the engine that `docker` itself would use."
+    wrong "\
+apiVersion: longshore/v1
+kind: Cluster
+metadata: {name: shop}
+spec:
+  containerInstances: [{name: a}, {name: b}]
+"
+    right "\
+apiVersion: longshore/v1
+kind: Cluster
+metadata: {name: shop}
+spec:
+  containerInstances: [{name: a}, {name: b, endpoint: \"ssh://root@b.example.com\"}]
+"
+
+    UNKNOWN_PORT "LS0412" Error "a port that the container does not map"
+    why "\
+A load balancer or registry sends traffic to a `containerPort`, which must be among the container's `portMappings`."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64, portMappings: [{containerPort: 80}]}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  loadBalancers: [{containerName: web, containerPort: 8080}]
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64, portMappings: [{containerPort: 80}]}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  loadBalancers: [{containerName: web, containerPort: 80}]
+"
+
+    GRACE_WITHOUT_CHECK "LS0413" Warning "a grace period without a health check"
+    why "\
+`healthCheckGracePeriodSeconds` says how long an unhealthy verdict is ignored after a task started. No container of
+the task definition has a `healthCheck`, so there is no verdict."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  healthCheckGracePeriodSeconds: 30
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64, healthCheck: {command: [CMD-SHELL, \"true\"]}}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  healthCheckGracePeriodSeconds: 30
+"
+
+    PROVIDER_SHARES "LS0414" Error "shares of capacity providers that do not add up"
+    why "\
+Of several capacity providers at least one has a `weight` above 0, and only one has a `base`, as on ECS."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  capacityProviderStrategy: [{capacityProvider: a, base: 1}, {capacityProvider: b, weight: 1, base: 1}]
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  capacityProviderStrategy: [{capacityProvider: a, base: 1}, {capacityProvider: b, weight: 1}]
+"
 }

@@ -64,9 +64,8 @@ pub struct Process {
     at: usize,
     status: i64,
     on_term: OnTerm,
-    /// It is a shell with a trap, which waits for its child in the foreground before it runs that.
-    trapped: bool,
-    in_foreground: bool,
+    /// It hears a signal at once: it is not waiting for a child in the foreground.
+    attentive: bool,
     pending: Option<i64>,
 }
 
@@ -78,8 +77,7 @@ impl Process {
             at: 0,
             status: 0,
             on_term,
-            trapped: false,
-            in_foreground: false,
+            attentive: true,
             pending: None,
         }
     }
@@ -93,17 +91,17 @@ impl Process {
     pub fn terminate(&mut self) -> Option<(Duration, i64)> {
         match self.on_term {
             OnTerm::Ignore => None,
-            OnTerm::Exit { code, .. } if self.trapped && self.in_foreground => {
+            OnTerm::Exit { after, code } if self.attentive => Some((after, code)),
+            OnTerm::Exit { code, .. } => {
                 self.pending = Some(code);
                 None
             }
-            OnTerm::Exit { after, code } => Some((after, code)),
         }
     }
 
     /// Goes on until something happens that others can see.
     pub fn turn(&mut self, world: &mut World<'_>) -> Turn {
-        self.in_foreground = false;
+        self.attentive = true;
         for _ in 0..SPIN {
             if let Some(status) = self.pending {
                 return Turn::End(status);
@@ -118,7 +116,7 @@ impl Process {
                     time,
                     interruptible,
                 } => {
-                    self.in_foreground = !interruptible;
+                    self.attentive = interruptible;
                     return Turn::Sleep(time);
                 }
                 Op::Status(status) => self.status = status,
@@ -170,7 +168,6 @@ impl Process {
                     }
                 }
                 Op::Trap(status) => {
-                    self.trapped = true;
                     self.on_term = status.map_or(OnTerm::Ignore, |code| OnTerm::Exit {
                         after: Duration::ZERO,
                         code,

@@ -125,7 +125,8 @@ fn every_member_has_a_description_of_one_line() {
 }
 
 fn accepts(kind: Option<Kind>, document: &Value) -> bool {
-    let schema: Value = serde_json::from_str(embedded(kind)).unwrap();
+    let name = kind.map_or("longshore", Kind::as_str);
+    let schema: Value = serde_json::from_str(embedded(name).unwrap()).unwrap();
     jsonschema::validator_for(&schema)
         .unwrap()
         .is_valid(document)
@@ -165,4 +166,19 @@ fn an_editor_takes_plain_ecs_documents_and_what_describe_prints() {
         &json!({"services": [{"serviceName": "web", "runningCount": 1, "taskDefinition": "web"}]})
     ));
     assert!(!accepts(None, &json!({"version": 3})));
+}
+
+#[test]
+fn a_schema_is_found_by_any_usual_spelling_of_its_kind() {
+    for name in [
+        "TaskDefinition",
+        "task-definition",
+        "task-definitions",
+        "taskdefinitions",
+    ] {
+        assert_eq!(embedded(name), Some(FILES[2].text), "{name}");
+    }
+    assert_eq!(embedded("Services"), Some(FILES[3].text));
+    assert_eq!(embedded("longshore"), Some(FILES[0].text));
+    assert_eq!(embedded("Pod"), None);
 }

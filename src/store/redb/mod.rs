@@ -26,9 +26,6 @@ mod database;
 mod offline;
 mod storage;
 
-#[cfg(test)]
-mod faults;
-
 pub use database::FORMAT;
 pub use offline::{backup, dump, dump_listing};
 

@@ -1,0 +1,527 @@
+//! The tables themselves, in the order of the types.
+
+use super::Fate::{Differs, Honoured, NoEffect, NotYet, Refused, Unsupported};
+use super::{Fate, Row};
+
+const fn row(path: &'static str, fate: Fate) -> Row {
+    Row {
+        path,
+        fate,
+        values: &[],
+    }
+}
+
+const fn by_value(path: &'static str, fate: Fate, values: &'static [(&'static str, Fate)]) -> Row {
+    Row { path, fate, values }
+}
+
+const NO_IAM: &str = "there is no IAM here, so containers get no AWS credentials";
+const WINDOWS: Fate = Unsupported("only Linux containers run here; remove it or write LINUX");
+const MANAGED: Fate = Unsupported("managed instances exist on AWS only; write EC2 or EXTERNAL");
+const EBS: Fate = Unsupported(
+    "there is no EBS here; declare the volume with `host` or `dockerVolumeConfiguration`",
+);
+const NO_PROVIDERS: Fate =
+    NotYet("tasks are placed on any instance of the cluster; there are no capacity providers yet");
+const NO_CONNECT: Fate = NotYet(
+    "no proxy is started; services reach each other by DNS name, `<service>`, on the cluster's network",
+);
+
+pub(super) const TASK_DEFINITION: &[Row] = &[
+    row("family", Honoured),
+    row("taskRoleArn", NoEffect(NO_IAM)),
+    row(
+        "executionRoleArn",
+        NoEffect(
+            "images are pulled with the credentials that `docker login` left, and there is no IAM here",
+        ),
+    ),
+    by_value(
+        "networkMode",
+        Honoured,
+        &[
+            (
+                "bridge",
+                Differs(
+                    "containers stand on the cluster's own Docker network instead of docker0, where a service's name resolves to its tasks",
+                ),
+            ),
+            (
+                "awsvpc",
+                Differs(
+                    "a pause container on the cluster's Docker network stands for the elastic network interface; ports are published on the host too unless the cluster says otherwise",
+                ),
+            ),
+        ],
+    ),
+    row("containerDefinitions", Honoured),
+    row("containerDefinitions[].name", Honoured),
+    row("containerDefinitions[].image", Honoured),
+    row(
+        "containerDefinitions[].repositoryCredentials",
+        Refused("run `docker login` for the registry on the instance, and remove it"),
+    ),
+    row("containerDefinitions[].cpu", Honoured),
+    row("containerDefinitions[].memory", Honoured),
+    row("containerDefinitions[].memoryReservation", Honoured),
+    row("containerDefinitions[].links", Honoured),
+    row("containerDefinitions[].portMappings", Honoured),
+    row(
+        "containerDefinitions[].portMappings[].containerPort",
+        Honoured,
+    ),
+    row("containerDefinitions[].portMappings[].hostPort", Honoured),
+    row("containerDefinitions[].portMappings[].protocol", Honoured),
+    row("containerDefinitions[].portMappings[].name", Honoured),
+    row(
+        "containerDefinitions[].portMappings[].appProtocol",
+        NotYet("it matters to Service Connect only, which is not there yet"),
+    ),
+    row(
+        "containerDefinitions[].portMappings[].containerPortRange",
+        Refused("write a port mapping with `containerPort` for each port"),
+    ),
+    row("containerDefinitions[].essential", Honoured),
+    row("containerDefinitions[].restartPolicy", Honoured),
+    row("containerDefinitions[].restartPolicy.enabled", Honoured),
+    row(
+        "containerDefinitions[].restartPolicy.ignoredExitCodes",
+        Honoured,
+    ),
+    row(
+        "containerDefinitions[].restartPolicy.restartAttemptPeriod",
+        Honoured,
+    ),
+    row("containerDefinitions[].entryPoint", Honoured),
+    row("containerDefinitions[].command", Honoured),
+    row("containerDefinitions[].environment", Honoured),
+    row("containerDefinitions[].environment[].name", Honoured),
+    row("containerDefinitions[].environment[].value", Honoured),
+    row(
+        "containerDefinitions[].environmentFiles",
+        Refused("write the variables under `environment`"),
+    ),
+    row("containerDefinitions[].mountPoints", Honoured),
+    row(
+        "containerDefinitions[].mountPoints[].sourceVolume",
+        Honoured,
+    ),
+    row(
+        "containerDefinitions[].mountPoints[].containerPath",
+        Honoured,
+    ),
+    row("containerDefinitions[].mountPoints[].readOnly", Honoured),
+    row("containerDefinitions[].volumesFrom", Honoured),
+    row(
+        "containerDefinitions[].volumesFrom[].sourceContainer",
+        Honoured,
+    ),
+    row("containerDefinitions[].volumesFrom[].readOnly", Honoured),
+    row("containerDefinitions[].linuxParameters", Honoured),
+    row(
+        "containerDefinitions[].linuxParameters.capabilities",
+        Honoured,
+    ),
+    row(
+        "containerDefinitions[].linuxParameters.capabilities.add",
+        Honoured,
+    ),
+    row(
+        "containerDefinitions[].linuxParameters.capabilities.drop",
+        Honoured,
+    ),
+    row("containerDefinitions[].linuxParameters.devices", Honoured),
+    row(
+        "containerDefinitions[].linuxParameters.devices[].hostPath",
+        Honoured,
+    ),
+    row(
+        "containerDefinitions[].linuxParameters.devices[].containerPath",
+        Honoured,
+    ),
+    row(
+        "containerDefinitions[].linuxParameters.devices[].permissions",
+        Honoured,
+    ),
+    row(
+        "containerDefinitions[].linuxParameters.initProcessEnabled",
+        Honoured,
+    ),
+    row(
+        "containerDefinitions[].linuxParameters.sharedMemorySize",
+        Honoured,
+    ),
+    row("containerDefinitions[].linuxParameters.tmpfs", Honoured),
+    row(
+        "containerDefinitions[].linuxParameters.tmpfs[].containerPath",
+        Honoured,
+    ),
+    row(
+        "containerDefinitions[].linuxParameters.tmpfs[].size",
+        Honoured,
+    ),
+    row(
+        "containerDefinitions[].linuxParameters.tmpfs[].mountOptions",
+        Honoured,
+    ),
+    row("containerDefinitions[].linuxParameters.maxSwap", Honoured),
+    row(
+        "containerDefinitions[].linuxParameters.swappiness",
+        Differs("an engine on cgroup v2 has no such setting and ignores it"),
+    ),
+    row(
+        "containerDefinitions[].secrets",
+        Refused(
+            "for development, write a value under `environment`; or mount a file that holds it with `volumes` and `mountPoints`",
+        ),
+    ),
+    row("containerDefinitions[].dependsOn", Honoured),
+    row("containerDefinitions[].dependsOn[].containerName", Honoured),
+    row("containerDefinitions[].dependsOn[].condition", Honoured),
+    row("containerDefinitions[].startTimeout", Honoured),
+    row("containerDefinitions[].stopTimeout", Honoured),
+    by_value(
+        "containerDefinitions[].versionConsistency",
+        NotYet("a tag is pulled as it stands when each task starts; write a digest to pin it"),
+        &[("disabled", Honoured)],
+    ),
+    row("containerDefinitions[].hostname", Honoured),
+    row("containerDefinitions[].user", Honoured),
+    row("containerDefinitions[].workingDirectory", Honoured),
+    row("containerDefinitions[].disableNetworking", Honoured),
+    row("containerDefinitions[].privileged", Honoured),
+    row("containerDefinitions[].readonlyRootFilesystem", Honoured),
+    row("containerDefinitions[].dnsServers", Honoured),
+    row("containerDefinitions[].dnsSearchDomains", Honoured),
+    row("containerDefinitions[].extraHosts", Honoured),
+    row("containerDefinitions[].extraHosts[].hostname", Honoured),
+    row("containerDefinitions[].extraHosts[].ipAddress", Honoured),
+    row(
+        "containerDefinitions[].dockerSecurityOptions",
+        Differs("`credentialspec:` is refused: it belongs to Windows containers"),
+    ),
+    row("containerDefinitions[].interactive", Honoured),
+    row("containerDefinitions[].pseudoTerminal", Honoured),
+    row("containerDefinitions[].dockerLabels", Honoured),
+    row("containerDefinitions[].ulimits", Honoured),
+    row("containerDefinitions[].ulimits[].name", Honoured),
+    row("containerDefinitions[].ulimits[].softLimit", Honoured),
+    row("containerDefinitions[].ulimits[].hardLimit", Honoured),
+    row("containerDefinitions[].logConfiguration", Honoured),
+    by_value(
+        "containerDefinitions[].logConfiguration.logDriver",
+        Honoured,
+        &[
+            (
+                "awslogs",
+                Differs(
+                    "output goes to the engine's json-file driver (three files of 10 MB), where `longshore logs` reads it; warned",
+                ),
+            ),
+            (
+                "awsfirelens",
+                NotYet(
+                    "output goes to the engine's json-file driver, where `longshore logs` reads it",
+                ),
+            ),
+        ],
+    ),
+    row(
+        "containerDefinitions[].logConfiguration.options",
+        Differs(
+            "with `awslogs` and `awsfirelens` they have no effect; `mode` is the engine's default, blocking, unless it is given",
+        ),
+    ),
+    row(
+        "containerDefinitions[].logConfiguration.secretOptions",
+        Refused("write the option under `options`, or use a driver that needs no secret"),
+    ),
+    row("containerDefinitions[].healthCheck", Honoured),
+    row("containerDefinitions[].healthCheck.command", Honoured),
+    row("containerDefinitions[].healthCheck.interval", Honoured),
+    row("containerDefinitions[].healthCheck.timeout", Honoured),
+    row("containerDefinitions[].healthCheck.retries", Honoured),
+    row("containerDefinitions[].healthCheck.startPeriod", Honoured),
+    row("containerDefinitions[].systemControls", Honoured),
+    row(
+        "containerDefinitions[].systemControls[].namespace",
+        Honoured,
+    ),
+    row("containerDefinitions[].systemControls[].value", Honoured),
+    row(
+        "containerDefinitions[].resourceRequirements",
+        Refused(
+            "GPUs and other accelerators are not given to containers yet; remove it to run without",
+        ),
+    ),
+    row(
+        "containerDefinitions[].firelensConfiguration",
+        NotYet("the container runs, but no output is routed to it"),
+    ),
+    row(
+        "containerDefinitions[].credentialSpecs",
+        Unsupported(
+            "credential specifications belong to Active Directory and Windows containers; remove it",
+        ),
+    ),
+    row("volumes", Honoured),
+    row("volumes[].name", Honoured),
+    row("volumes[].host", Honoured),
+    row("volumes[].host.sourcePath", Honoured),
+    row("volumes[].dockerVolumeConfiguration", Honoured),
+    row("volumes[].dockerVolumeConfiguration.scope", Honoured),
+    row(
+        "volumes[].dockerVolumeConfiguration.autoprovision",
+        Honoured,
+    ),
+    row("volumes[].dockerVolumeConfiguration.driver", Honoured),
+    row("volumes[].dockerVolumeConfiguration.driverOpts", Honoured),
+    row("volumes[].dockerVolumeConfiguration.labels", Honoured),
+    row(
+        "volumes[].efsVolumeConfiguration",
+        Unsupported(
+            "there is no EFS here; mount a file system on the host and name it in `host.sourcePath`",
+        ),
+    ),
+    row(
+        "volumes[].s3filesVolumeConfiguration",
+        Unsupported(
+            "there is no S3 here; mount a file system on the host and name it in `host.sourcePath`",
+        ),
+    ),
+    row(
+        "volumes[].fsxWindowsFileServerVolumeConfiguration",
+        Unsupported(
+            "there is no FSx here; mount a file system on the host and name it in `host.sourcePath`",
+        ),
+    ),
+    row("volumes[].configuredAtLaunch", EBS),
+    row(
+        "placementConstraints",
+        NotYet("tasks are placed on any ACTIVE instance with room"),
+    ),
+    by_value(
+        "requiresCompatibilities",
+        Honoured,
+        &[
+            (
+                "FARGATE",
+                Differs(
+                    "such tasks run on the cluster's instances like any other; what Fargate would refuse is warned about",
+                ),
+            ),
+            ("MANAGED_INSTANCES", MANAGED),
+        ],
+    ),
+    row(
+        "cpu",
+        Differs("booked for placement; a limit only for a task of one container"),
+    ),
+    row(
+        "memory",
+        Differs("booked for placement; a limit only for a task of one container"),
+    ),
+    row("tags", Honoured),
+    row("tags[].key", Honoured),
+    row("tags[].value", Honoured),
+    by_value(
+        "pidMode",
+        Honoured,
+        &[(
+            "task",
+            Refused("remove it, and each container has a process namespace of its own"),
+        )],
+    ),
+    by_value(
+        "ipcMode",
+        Honoured,
+        &[(
+            "task",
+            Refused("remove it, and each container has the engine's default"),
+        )],
+    ),
+    row(
+        "proxyConfiguration",
+        Unsupported("there is no App Mesh here; remove it and the proxy container"),
+    ),
+    row(
+        "inferenceAccelerators",
+        Unsupported("AWS has ended Elastic Inference; remove it"),
+    ),
+    row(
+        "ephemeralStorage",
+        NoEffect("containers share the disk of the host"),
+    ),
+    row("runtimePlatform", Honoured),
+    row("runtimePlatform.cpuArchitecture", Honoured),
+    by_value(
+        "runtimePlatform.operatingSystemFamily",
+        WINDOWS,
+        &[("LINUX", Honoured)],
+    ),
+    row(
+        "enableFaultInjection",
+        NoEffect("no fault is ever injected"),
+    ),
+    row("trustedExecutionConfiguration", Honoured),
+    by_value(
+        "trustedExecutionConfiguration.isolationMode",
+        Unsupported("containers here share the host's kernel; write SHARED or remove it"),
+        &[("SHARED", Honoured)],
+    ),
+    row(
+        "trustedExecutionConfiguration.attestationPolicy",
+        NoEffect("nothing is attested here"),
+    ),
+];
+
+pub(super) const SERVICE: &[Row] = &[
+    row("cluster", Honoured),
+    row("serviceName", Honoured),
+    row("taskDefinition", Honoured),
+    by_value(
+        "availabilityZoneRebalancing",
+        NotYet("tasks are not moved between availability zones"),
+        &[("DISABLED", Honoured)],
+    ),
+    row(
+        "loadBalancers",
+        NotYet(
+            "no load balancer is registered with; services reach each other by DNS name, `<service>`",
+        ),
+    ),
+    row(
+        "serviceRegistries",
+        NotYet("no registry is written to; services reach each other by DNS name, `<service>`"),
+    ),
+    row("desiredCount", Honoured),
+    row(
+        "clientToken",
+        NoEffect("a manifest may be applied as often as you like"),
+    ),
+    by_value(
+        "launchType",
+        Differs("tasks run on the cluster's instances whatever it says"),
+        &[("MANAGED_INSTANCES", MANAGED)],
+    ),
+    row("capacityProviderStrategy", NO_PROVIDERS),
+    row("platformVersion", NoEffect("there is no Fargate here")),
+    row("role", NoEffect("there is no IAM here")),
+    row("deploymentConfiguration", Honoured),
+    row(
+        "deploymentConfiguration.deploymentCircuitBreaker",
+        NotYet(
+            "a deployment whose tasks keep failing is retried, ever more slowly, and never given up",
+        ),
+    ),
+    row("deploymentConfiguration.maximumPercent", Honoured),
+    row("deploymentConfiguration.minimumHealthyPercent", Honoured),
+    row(
+        "deploymentConfiguration.alarms",
+        NotYet("no alarm is looked at"),
+    ),
+    by_value(
+        "deploymentConfiguration.strategy",
+        Refused(
+            "write ROLLING, or remove it: a rolling deployment would shift traffic otherwise than declared",
+        ),
+        &[("ROLLING", Honoured)],
+    ),
+    row(
+        "deploymentConfiguration.bakeTimeInMinutes",
+        NotYet("old tasks go as soon as new ones are healthy"),
+    ),
+    row(
+        "deploymentConfiguration.lifecycleHooks",
+        NotYet("no hook is called or waited for"),
+    ),
+    row(
+        "deploymentConfiguration.linearConfiguration",
+        NotYet("it belongs to the LINEAR strategy"),
+    ),
+    row(
+        "deploymentConfiguration.canaryConfiguration",
+        NotYet("it belongs to the CANARY strategy"),
+    ),
+    row(
+        "deploymentConfiguration.earlySuccessCriteria",
+        NotYet("a deployment is done when all of its tasks are healthy and older ones are gone"),
+    ),
+    row(
+        "placementConstraints",
+        NotYet("tasks are placed on any ACTIVE instance with room"),
+    ),
+    row(
+        "placementStrategy",
+        NotYet("tasks are spread over the instances"),
+    ),
+    row(
+        "networkConfiguration",
+        NoEffect(
+            "tasks stand on the cluster's Docker network; there are no subnets and security groups",
+        ),
+    ),
+    row("healthCheckGracePeriodSeconds", Honoured),
+    row("schedulingStrategy", Honoured),
+    row("deploymentController", Honoured),
+    by_value(
+        "deploymentController.type",
+        Unsupported("Longshore itself rolls out; write ECS or remove it"),
+        &[("ECS", Honoured)],
+    ),
+    row("tags", Honoured),
+    row("tags[].key", Honoured),
+    row("tags[].value", Honoured),
+    row(
+        "enableECSManagedTags",
+        NoEffect("tasks carry labels with cluster and service anyhow"),
+    ),
+    by_value(
+        "propagateTags",
+        NotYet("tasks get no tags"),
+        &[("NONE", Honoured)],
+    ),
+    row(
+        "enableExecuteCommand",
+        Differs("`longshore exec` works whatever it says"),
+    ),
+    row("serviceConnectConfiguration", NO_CONNECT),
+    row("volumeConfigurations", EBS),
+    row(
+        "vpcLatticeConfigurations",
+        Unsupported("there is no VPC Lattice here; remove it"),
+    ),
+    row(
+        "gatewayConnectors",
+        Unsupported("there are no gateways here; remove it"),
+    ),
+    row("monitoring", NoEffect("there is no CloudWatch here")),
+];
+
+pub(super) const CLUSTER: &[Row] = &[
+    row("clusterName", Honoured),
+    row("tags", Honoured),
+    row("tags[].key", Honoured),
+    row("tags[].value", Honoured),
+    row("settings", Honoured),
+    row("settings[].name", Honoured),
+    by_value(
+        "settings[].value",
+        NotYet("no Container Insights are recorded"),
+        &[("disabled", Honoured)],
+    ),
+    row(
+        "configuration",
+        NoEffect("commands in containers are not logged, and storage is the host's"),
+    ),
+    row("capacityProviders", NO_PROVIDERS),
+    row("defaultCapacityProviderStrategy", NO_PROVIDERS),
+    row("serviceConnectDefaults", NO_CONNECT),
+    row("containerInstances", Honoured),
+    row("containerInstances[].name", Honoured),
+    row("containerInstances[].endpoint", Honoured),
+    row("containerInstances[].attributes", Honoured),
+    row("containerInstances[].status", Honoured),
+    row("healthyAfterSeconds", Honoured),
+    row("publishAwsvpcPorts", Honoured),
+];

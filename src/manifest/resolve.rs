@@ -1,0 +1,505 @@
+//! From manifests as written to the model: defaults filled in, units fixed, what ECS implies made explicit.
+//!
+//! Nothing here fails. What cannot be resolved has been reported and its document is not taken; for a document that was
+//! last good under other rules, what cannot be resolved is left out.
+
+use std::collections::BTreeMap;
+
+use super::quantity::{cpu_units, memory_mib};
+use super::types as raw;
+use crate::model::arn::Named;
+use crate::model::{
+    ClusterName, ClusterSpec, Condition, ContainerSpec, Dependency, EngineEndpoint, Family,
+    HealthCheck, InstanceDesired, InstanceId, InstanceSpec, LinuxSpec, LogConfig, MountPoint,
+    NamespaceMode, NetworkMode, PlacementConstraint, PortMapping, Protocol, RestartPolicy,
+    SchedulingStrategy, ServiceName, ServiceSpec, TaskSpec, Ulimit, VolumeKind, VolumeSpec,
+    ceil_percent, floor_percent,
+};
+
+/// The family and revision that `taskDefinition` names: `family`, `family:revision`, or the ARN of either. The revision in
+/// an ARN of AWS counts AWS's revisions, so it says nothing here and is not taken. None if the text is no such name.
+pub fn definition_reference(text: &str) -> Option<(Family, Option<u32>)> {
+    let named = Named::parse(text);
+    if named.kind.is_some_and(|kind| kind != "task-definition") {
+        return None;
+    }
+    let (family, revision) = match named.name.split_once(':') {
+        None => (named.name, None),
+        Some((family, number)) => (family, Some(number.parse().ok().filter(|n| *n > 0)?)),
+    };
+    let good = (1..=255).contains(&family.len())
+        && family
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let of_aws = named.kind.is_some() && !text.starts_with("arn:aws:ecs:local:");
+    good.then(|| (Family::new(family), revision.filter(|_| !of_aws)))
+}
+
+/// The cluster that `cluster` names, by name or ARN; absent: `default`.
+pub fn cluster_reference(text: Option<&str>) -> ClusterName {
+    text.map_or_else(ClusterName::default, |text| {
+        ClusterName::new(Named::parse(text).name)
+    })
+}
+
+/// A service's percentages with ECS's defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percentages {
+    /// `minimumHealthyPercent`.
+    pub minimum: u32,
+    /// `maximumPercent`.
+    pub maximum: u32,
+}
+
+impl Percentages {
+    /// Those of a service.
+    pub fn of(service: &raw::Service) -> Self {
+        let (minimum, maximum) = match service.scheduling_strategy {
+            Some(raw::SchedulingStrategy::Daemon) => (0, 100),
+            _ => (100, 200),
+        };
+        let written = service.deployment_configuration.as_ref();
+        Self {
+            minimum: written
+                .and_then(|d| d.minimum_healthy_percent)
+                .unwrap_or(minimum),
+            maximum: written.and_then(|d| d.maximum_percent).unwrap_or(maximum),
+        }
+    }
+
+    /// The fewest healthy tasks of `desired`.
+    pub fn floor(self, desired: u32) -> u32 {
+        ceil_percent(desired, self.minimum)
+    }
+
+    /// The most tasks of `desired`.
+    pub fn cap(self, desired: u32) -> u32 {
+        floor_percent(desired, self.maximum)
+    }
+
+    /// Whether a rollout may start a task before it stops one.
+    pub fn can_start(self, desired: u32) -> bool {
+        self.cap(desired) > desired
+    }
+
+    /// Whether a rollout may stop a task before it starts one.
+    pub fn can_stop(self, desired: u32) -> bool {
+        self.floor(desired) < desired
+    }
+
+    /// The greatest `minimumHealthyPercent` that lets one of `desired` tasks stop first.
+    pub fn stop_one_first(desired: u32) -> u32 {
+        let desired = u64::from(desired.max(1));
+        u32::try_from((desired - 1) * 100 / desired).unwrap_or(0)
+    }
+
+    /// The least `maximumPercent` that lets one task more than `desired` start.
+    pub fn start_one_first(desired: u32) -> u32 {
+        let desired = u64::from(desired.max(1));
+        u32::try_from(((desired + 1) * 100).div_ceil(desired)).unwrap_or(200)
+    }
+}
+
+fn tags(tags: &[raw::Tag]) -> BTreeMap<String, String> {
+    tags.iter()
+        .map(|tag| (tag.key.clone(), tag.value.clone().unwrap_or_default()))
+        .collect()
+}
+
+/// A cluster.
+pub fn cluster(
+    name: ClusterName,
+    cluster: &raw::Cluster,
+    labels: BTreeMap<String, String>,
+    manifest_hash: &str,
+) -> ClusterSpec {
+    let instances: Vec<InstanceSpec> = cluster
+        .container_instances
+        .iter()
+        .map(|instance| InstanceSpec {
+            name: InstanceId::new(instance.name.as_str()),
+            endpoint: instance
+                .endpoint
+                .as_deref()
+                .filter(|endpoint| !endpoint.is_empty())
+                .map_or(EngineEndpoint::Local, |endpoint| {
+                    EngineEndpoint::Address(endpoint.to_owned())
+                }),
+            attributes: instance.attributes.clone(),
+            desired: match instance.status {
+                Some(raw::ContainerInstanceStatus::Draining) => InstanceDesired::Draining,
+                _ => InstanceDesired::Active,
+            },
+        })
+        .collect();
+    ClusterSpec {
+        name,
+        tags: tags(&cluster.tags),
+        labels,
+        instances: if instances.is_empty() {
+            vec![InstanceSpec::local()]
+        } else {
+            instances
+        },
+        healthy_after: cluster
+            .healthy_after_seconds
+            .unwrap_or(ClusterSpec::HEALTHY_AFTER),
+        publish_awsvpc_ports: cluster.publish_awsvpc_ports.unwrap_or(true),
+        manifest_hash: manifest_hash.to_owned(),
+    }
+}
+
+/// A service; none if it names no task definition.
+pub fn service(
+    name: ServiceName,
+    service: &raw::Service,
+    labels: BTreeMap<String, String>,
+    manifest_hash: &str,
+) -> Option<ServiceSpec> {
+    let (family, revision) = definition_reference(service.task_definition.as_deref()?)?;
+    let percent = Percentages::of(service);
+    let daemon = service.scheduling_strategy == Some(raw::SchedulingStrategy::Daemon);
+    Some(ServiceSpec {
+        cluster: cluster_reference(service.cluster.as_deref()),
+        name,
+        family,
+        revision,
+        desired_count: if daemon {
+            0
+        } else {
+            service.desired_count.unwrap_or(0)
+        },
+        scheduling: if daemon {
+            SchedulingStrategy::Daemon
+        } else {
+            SchedulingStrategy::Replica
+        },
+        minimum_healthy_percent: percent.minimum,
+        maximum_percent: percent.maximum,
+        health_check_grace_period: service.health_check_grace_period_seconds.unwrap_or(0),
+        placement_constraints: service
+            .placement_constraints
+            .iter()
+            .filter_map(
+                |constraint| match (constraint.kind?, &constraint.expression) {
+                    (raw::PlacementConstraintType::DistinctInstance, _) => {
+                        Some(PlacementConstraint::DistinctInstance)
+                    }
+                    (raw::PlacementConstraintType::MemberOf, Some(expression)) => {
+                        Some(PlacementConstraint::MemberOf(expression.clone()))
+                    }
+                    (raw::PlacementConstraintType::MemberOf, None) => None,
+                },
+            )
+            .collect(),
+        tags: tags(&service.tags),
+        labels,
+        enable_execute_command: service.enable_execute_command.unwrap_or(false),
+        manifest_hash: manifest_hash.to_owned(),
+    })
+}
+
+/// A task definition.
+pub fn task_definition(family: Family, definition: &raw::TaskDefinition) -> TaskSpec {
+    let network_mode = match definition.network_mode {
+        None | Some(raw::NetworkMode::Bridge) => NetworkMode::Bridge,
+        Some(raw::NetworkMode::Host) => NetworkMode::Host,
+        Some(raw::NetworkMode::Awsvpc) => NetworkMode::Awsvpc,
+        Some(raw::NetworkMode::None) => NetworkMode::None,
+    };
+    TaskSpec {
+        family,
+        network_mode,
+        containers: definition
+            .container_definitions
+            .iter()
+            .map(|c| container(c, network_mode))
+            .collect(),
+        volumes: definition.volumes.iter().map(volume).collect(),
+        cpu: definition.cpu.as_ref().and_then(|q| cpu_units(&q.0)),
+        memory: definition.memory.as_ref().and_then(|q| memory_mib(&q.0)),
+        pid_mode: definition.pid_mode.map(|mode| match mode {
+            raw::PidMode::Host => NamespaceMode::Host,
+            raw::PidMode::Task => NamespaceMode::Task,
+        }),
+        ipc_mode: definition.ipc_mode.map(|mode| match mode {
+            raw::IpcMode::Host => NamespaceMode::Host,
+            raw::IpcMode::Task => NamespaceMode::Task,
+            raw::IpcMode::None => NamespaceMode::None,
+        }),
+        architecture: definition
+            .runtime_platform
+            .as_ref()
+            .and_then(|platform| platform.cpu_architecture)
+            .map(|architecture| {
+                match architecture {
+                    raw::CpuArchitecture::X86_64 => "amd64",
+                    raw::CpuArchitecture::Arm64 => "arm64",
+                }
+                .to_owned()
+            }),
+        placement_constraints: definition
+            .placement_constraints
+            .iter()
+            .filter_map(|constraint| constraint.expression.clone())
+            .collect(),
+        tags: tags(&definition.tags),
+    }
+}
+
+fn container(c: &raw::ContainerDefinition, network_mode: NetworkMode) -> ContainerSpec {
+    let some = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
+    let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    ContainerSpec {
+        name: c.name.clone(),
+        image: c.image.clone(),
+        essential: c.essential.unwrap_or(true),
+        cpu: c.cpu.filter(|cpu| *cpu > 0),
+        memory: c.memory.filter(|memory| *memory > 0),
+        memory_reservation: c.memory_reservation.filter(|memory| *memory > 0),
+        entry_point: some(&c.entry_point),
+        command: some(&c.command),
+        environment: c
+            .environment
+            .iter()
+            .filter_map(|pair| Some((pair.name.clone()?, pair.value.clone().unwrap_or_default())))
+            .collect(),
+        port_mappings: c
+            .port_mappings
+            .iter()
+            .filter_map(|mapping| port(mapping, network_mode))
+            .collect(),
+        mount_points: c
+            .mount_points
+            .iter()
+            .filter_map(|mount| {
+                Some(MountPoint {
+                    source_volume: mount.source_volume.clone()?,
+                    container_path: mount.container_path.clone()?,
+                    read_only: mount.read_only.unwrap_or(false),
+                })
+            })
+            .collect(),
+        volumes_from: c
+            .volumes_from
+            .iter()
+            .filter_map(|from| {
+                Some((
+                    from.source_container.clone()?,
+                    from.read_only.unwrap_or(false),
+                ))
+            })
+            .collect(),
+        links: c.links.clone(),
+        depends_on: dependencies(c),
+        start_timeout: c.start_timeout,
+        stop_timeout: c.stop_timeout,
+        health_check: c.health_check.as_ref().map(|check| HealthCheck {
+            command: check.command.clone(),
+            interval: check.interval.unwrap_or(30),
+            timeout: check.timeout.unwrap_or(5),
+            retries: check.retries.unwrap_or(3),
+            start_period: check.start_period.unwrap_or(0),
+        }),
+        restart_policy: c
+            .restart_policy
+            .as_ref()
+            .filter(|policy| policy.enabled)
+            .map(|policy| RestartPolicy {
+                ignored_exit_codes: policy
+                    .ignored_exit_codes
+                    .iter()
+                    .map(|code| i64::from(*code))
+                    .collect(),
+                restart_attempt_period: policy.restart_attempt_period.unwrap_or(300),
+            }),
+        log: c.log_configuration.as_ref().map(log),
+        user: text(&c.user),
+        working_directory: text(&c.working_directory),
+        hostname: text(&c.hostname),
+        disable_networking: c.disable_networking.unwrap_or(false),
+        privileged: c.privileged.unwrap_or(false),
+        readonly_root_filesystem: c.readonly_root_filesystem.unwrap_or(false),
+        interactive: c.interactive.unwrap_or(false),
+        pseudo_terminal: c.pseudo_terminal.unwrap_or(false),
+        dns_servers: c.dns_servers.clone(),
+        dns_search_domains: c.dns_search_domains.clone(),
+        extra_hosts: c
+            .extra_hosts
+            .iter()
+            .map(|host| (host.hostname.clone(), host.ip_address.clone()))
+            .collect(),
+        docker_security_options: c.docker_security_options.clone(),
+        docker_labels: c.docker_labels.clone(),
+        ulimits: c
+            .ulimits
+            .iter()
+            .map(|limit| Ulimit {
+                name: limit.name.as_str().to_owned(),
+                soft: limit.soft_limit,
+                hard: limit.hard_limit,
+            })
+            .collect(),
+        system_controls: c
+            .system_controls
+            .iter()
+            .filter_map(|control| Some((control.namespace.clone()?, control.value.clone()?)))
+            .collect(),
+        linux: c
+            .linux_parameters
+            .as_ref()
+            .map(linux)
+            .filter(|linux| *linux != LinuxSpec::default()),
+    }
+}
+
+fn port(mapping: &raw::PortMapping, network_mode: NetworkMode) -> Option<PortMapping> {
+    let container_port = mapping.container_port?;
+    Some(PortMapping {
+        container_port,
+        host_port: match network_mode {
+            NetworkMode::Bridge => mapping.host_port.filter(|port| *port > 0),
+            NetworkMode::Host => Some(container_port),
+            NetworkMode::Awsvpc | NetworkMode::None => None,
+        },
+        protocol: match mapping.protocol {
+            Some(raw::TransportProtocol::Udp) => Protocol::Udp,
+            _ => Protocol::Tcp,
+        },
+        name: mapping.name.clone(),
+    })
+}
+
+/// `dependsOn`, and the order that `links` and `volumesFrom` imply where it says nothing about those containers.
+fn dependencies(c: &raw::ContainerDefinition) -> Vec<Dependency> {
+    let mut all: Vec<Dependency> = c
+        .depends_on
+        .iter()
+        .map(|dependency| Dependency {
+            container: dependency.container_name.clone(),
+            condition: match dependency.condition {
+                raw::ContainerCondition::Start => Condition::Start,
+                raw::ContainerCondition::Complete => Condition::Complete,
+                raw::ContainerCondition::Success => Condition::Success,
+                raw::ContainerCondition::Healthy => Condition::Healthy,
+            },
+        })
+        .collect();
+    let links = c.links.iter().filter_map(|link| link.split(':').next());
+    let volumes = c
+        .volumes_from
+        .iter()
+        .filter_map(|from| from.source_container.as_deref());
+    for name in links.chain(volumes) {
+        if !all.iter().any(|dependency| dependency.container == name) {
+            all.push(Dependency {
+                container: name.to_owned(),
+                condition: Condition::Start,
+            });
+        }
+    }
+    all
+}
+
+/// `awslogs` and `awsfirelens` need AWS: their output stays on the engine, in files that `longshore logs` reads.
+fn log(log: &raw::LogConfiguration) -> LogConfig {
+    match log.log_driver {
+        raw::LogDriver::Awslogs | raw::LogDriver::Awsfirelens => LogConfig {
+            driver: raw::LogDriver::JsonFile.as_str().to_owned(),
+            options: [("max-size", "10m"), ("max-file", "3")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+        },
+        driver => LogConfig {
+            driver: driver.as_str().to_owned(),
+            options: log.options.clone(),
+        },
+    }
+}
+
+fn linux(linux: &raw::LinuxParameters) -> LinuxSpec {
+    let capabilities = linux.capabilities.as_ref();
+    LinuxSpec {
+        cap_add: capabilities.map(|c| c.add.clone()).unwrap_or_default(),
+        cap_drop: capabilities.map(|c| c.drop.clone()).unwrap_or_default(),
+        devices: linux
+            .devices
+            .iter()
+            .map(|device| {
+                let permissions: String = device
+                    .permissions
+                    .iter()
+                    .map(|permission| match permission {
+                        raw::DevicePermission::Read => 'r',
+                        raw::DevicePermission::Write => 'w',
+                        raw::DevicePermission::Mknod => 'm',
+                    })
+                    .collect();
+                (
+                    device.host_path.clone(),
+                    device
+                        .container_path
+                        .clone()
+                        .unwrap_or_else(|| device.host_path.clone()),
+                    if permissions.is_empty() {
+                        "rwm".to_owned()
+                    } else {
+                        permissions
+                    },
+                )
+            })
+            .collect(),
+        init: linux.init_process_enabled,
+        shared_memory_size: linux.shared_memory_size.filter(|size| *size > 0),
+        tmpfs: linux
+            .tmpfs
+            .iter()
+            .map(|tmpfs| {
+                let options: Vec<String> = tmpfs
+                    .mount_options
+                    .iter()
+                    .cloned()
+                    .chain([format!("size={}m", tmpfs.size)])
+                    .collect();
+                (tmpfs.container_path.clone(), options.join(","))
+            })
+            .collect(),
+        max_swap: linux.max_swap,
+        swappiness: linux.swappiness,
+    }
+}
+
+fn volume(volume: &raw::Volume) -> VolumeSpec {
+    let path = volume
+        .host
+        .as_ref()
+        .and_then(|host| host.source_path.clone())
+        .filter(|path| !path.is_empty());
+    let kind = match (&volume.docker_volume_configuration, path) {
+        (Some(docker), _) if docker.scope == Some(raw::VolumeScope::Shared) => VolumeKind::Shared {
+            autoprovision: docker.autoprovision.unwrap_or(false),
+            driver: docker.driver.clone(),
+            driver_opts: docker.driver_opts.clone(),
+            labels: docker.labels.clone(),
+        },
+        (Some(docker), _) => VolumeKind::Task {
+            driver: docker.driver.clone(),
+            driver_opts: docker.driver_opts.clone(),
+            labels: docker.labels.clone(),
+        },
+        (None, Some(path)) => VolumeKind::HostPath { path },
+        (None, None) => VolumeKind::Task {
+            driver: None,
+            driver_opts: BTreeMap::new(),
+            labels: BTreeMap::new(),
+        },
+    };
+    VolumeSpec {
+        name: volume.name.clone(),
+        kind,
+    }
+}
+
+#[cfg(test)]
+#[path = "resolve/tests.rs"]
+mod tests;
