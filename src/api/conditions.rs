@@ -1,10 +1,12 @@
 //! What a service's records amount to: counts, steadiness, and the one word a table shows. Pure functions of the state and
 //! the time, so that `get`, `describe`, `apply`, the live table and the API all say the same.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ClusterName, ClusterSpec, DesiredStatus, HealthStatus, InstanceDesired, LastStatus,
+    ClusterName, ClusterSpec, DesiredStatus, HealthStatus, InstanceDesired, LastStatus, NoticeKind,
     RolloutState, SchedulingStrategy, ServiceName, ServiceRecord, ServiceStatus, StopCode,
     TaskSpec, Timestamp,
 };
@@ -62,6 +64,7 @@ pub struct TaskFailure {
     /// Why it stopped, and what its containers said of it.
     pub reason: String,
     /// When it stopped.
+    #[serde(with = "super::time::rfc3339_option")]
     pub at: Option<Timestamp>,
     /// The last lines it wrote.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -100,13 +103,18 @@ pub struct ServiceSummary {
     pub phase: Phase,
     /// No task is started before this instant.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::time::rfc3339_option")]
     pub throttled_until: Option<Timestamp>,
     /// What it said last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_event: Option<String>,
     /// When it said so.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::time::rfc3339_option")]
     pub last_event_at: Option<Timestamp>,
+    /// What is wrong at present, as it was said: the condition's name and its sentence.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub notices: BTreeMap<String, String>,
     /// The newest failed task of the newest deployment, while the service is not steady (P7).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<TaskFailure>,
@@ -294,11 +302,26 @@ pub fn summary(state: &State, record: &ServiceRecord, now: Timestamp) -> Service
         throttled_until,
         last_event: last.map(|event| event.to_string()),
         last_event_at: last.map(|event| event.last_at),
+        notices: record
+            .notices
+            .iter()
+            .map(|(kind, notice)| (notice_condition(*kind).to_owned(), notice.message.clone()))
+            .collect(),
         failure: if steady {
             None
         } else {
             newest_failure(state, record)
         },
+    }
+}
+
+/// The name of the condition that a notice is.
+const fn notice_condition(kind: NoticeKind) -> &'static str {
+    match kind {
+        NoticeKind::Placement => "PlacementFailing",
+        NoticeKind::Impaired => "StartsImpaired",
+        NoticeKind::Configuration => "RolloutBlocked",
+        NoticeKind::Definition => "DefinitionMissing",
     }
 }
 
@@ -308,7 +331,7 @@ fn newest_failure(state: &State, record: &ServiceRecord) -> Option<TaskFailure> 
     state
         .tasks_of_service(&record.spec.cluster, &record.spec.name)
         .map(|(_, task)| task)
-        .filter(|task| task.record.deployment.as_ref() == Some(&primary.id))
+        .filter(|task| primary.owns(&task.record))
         .filter_map(failure)
         .max_by_key(|failure| failure.at)
 }
@@ -384,7 +407,8 @@ pub fn stopped_because(task: &TaskEntry) -> Option<(Option<StopCode>, String)> {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Condition {
-    /// `Steady`, `ServingLastGood`, `Throttled`, `DeploymentFailed`.
+    /// `Steady`, `ServingLastGood`, `Throttled`, `DeploymentFailed`, or the name of a notice: `PlacementFailing`,
+    /// `StartsImpaired`, `RolloutBlocked`, `DefinitionMissing`.
     #[serde(rename = "type")]
     pub kind: String,
     /// `True` or `False`.
@@ -446,6 +470,9 @@ pub fn conditions(summary: &ServiceSummary, held: &[&HeldResource]) -> Vec<Condi
             "TasksEndByThemselves",
             format!("no task is started before {until}, because tasks of {} ended by themselves before they were healthy", s.revision),
         ));
+    }
+    for (kind, message) in &s.notices {
+        conditions.push(Condition::new(kind, true, "", message.clone()));
     }
     conditions.extend(held.iter().map(|held| serving_last_good(held)));
     conditions

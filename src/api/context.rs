@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::engine::SharedEngine;
 use crate::model::{ClusterName, InstanceId, TaskId, Timestamp};
-use crate::store::View;
+use crate::store::{Revision, View};
 
 /// Who answers on the socket. It never changes while the process lives.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,6 +22,7 @@ pub struct Identity {
     /// Its process id.
     pub pid: u32,
     /// When it started.
+    #[serde(with = "super::time::rfc3339")]
     pub started_at: Timestamp,
     /// The owner id that everything it creates is labelled with.
     pub owner: String,
@@ -85,6 +86,7 @@ pub struct HeldResource {
     /// Its name.
     pub name: String,
     /// Since when the folder has had no valid version of it.
+    #[serde(with = "super::time::rfc3339")]
     pub since: Timestamp,
     /// `file:line:col: …`
     pub because: String,
@@ -97,6 +99,7 @@ pub struct FolderStatus {
     /// Hash of what was read; `apply` waits for its own folder's.
     pub folder_hash: String,
     /// When it was read.
+    #[serde(with = "super::time::rfc3339_option")]
     pub loaded_at: Option<Timestamp>,
     /// Whether it has been handed to the controllers, in full.
     pub applied: bool,
@@ -146,7 +149,7 @@ pub struct PullStatus {
 /// What the daemon does when the server is asked to.
 #[async_trait]
 pub trait Control: Send + Sync + 'static {
-    /// Orders a task to stop; its service replaces it. Returns once the order is recorded.
+    /// Orders a task to stop; its service replaces it. Returns the revision that the order is recorded at.
     ///
     /// # Errors
     /// Why it cannot be ordered, as a sentence for people.
@@ -155,7 +158,7 @@ pub trait Control: Send + Sync + 'static {
         cluster: &ClusterName,
         task: &TaskId,
         reason: &str,
-    ) -> Result<(), String>;
+    ) -> Result<Revision, String>;
 
     /// Pulls that are under way.
     fn pulls(&self) -> Vec<PullStatus>;
@@ -202,11 +205,10 @@ impl Engines {
     }
 }
 
-/// Everything the server is given. Cloning is cheap.
-#[derive(Clone)]
+/// Everything the server is given.
 pub struct ApiContext {
     /// Who answers.
-    pub identity: Arc<Identity>,
+    pub identity: Identity,
     /// What the store holds.
     pub view: Arc<View>,
     /// The instances' engines.
@@ -214,15 +216,38 @@ pub struct ApiContext {
     /// The daemon.
     pub control: Arc<dyn Control>,
     /// The folder as it was read last.
-    pub folder: watch::Receiver<Arc<FolderStatus>>,
+    pub status: watch::Receiver<FolderStatus>,
     /// The time.
     pub clock: SharedClock,
-    /// Ends every stream and then the server.
-    pub cancel: CancellationToken,
 }
 
 impl std::fmt::Debug for ApiContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ApiContext({:?})", self.identity)
+    }
+}
+
+/// What every request is given: the context, and the end of it all.
+#[derive(Debug, Clone)]
+pub(super) struct Serving {
+    context: Arc<ApiContext>,
+    /// Ends every stream, and then the server.
+    pub(super) stop: CancellationToken,
+}
+
+impl Serving {
+    pub(super) fn new(context: ApiContext, stop: CancellationToken) -> Self {
+        Self {
+            context: Arc::new(context),
+            stop,
+        }
+    }
+}
+
+impl std::ops::Deref for Serving {
+    type Target = ApiContext;
+
+    fn deref(&self) -> &ApiContext {
+        &self.context
     }
 }

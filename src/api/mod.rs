@@ -14,13 +14,25 @@
 //! daemon through [`Control`](context::Control). The folder is the truth, so ECS's writing operations are refused, with the
 //! file to edit. Requests and answers never carry a secret's value: specifications hold secrets by reference (P9).
 
+pub mod client;
 pub mod conditions;
 pub mod context;
+pub mod documents;
+pub mod ecs;
+pub mod frame;
+pub mod kinds;
+pub mod server;
 pub mod shapes;
 pub mod socket;
+pub mod status;
+pub mod streams;
+pub mod time;
 
+pub use conditions::{Phase, ServiceSummary, TaskFailure, summaries};
 pub use context::{
     ApiContext, Control, Engines, FolderDiagnostic, FolderStatus, HeldResource, Identity,
     PullStatus,
 };
+pub use server::{Server, bind};
 pub use socket::{runtime_dir, socket_path};
+pub use status::StatusReport;

@@ -72,3 +72,12 @@ impl Globals {
         !self.no_color && !no_color && !dumb
     }
 }
+
+impl From<&Globals> for crate::api::client::Lookup {
+    fn from(globals: &Globals) -> Self {
+        Self {
+            socket: globals.socket.clone(),
+            state_dir: globals.state_dir.clone(),
+        }
+    }
+}

@@ -20,6 +20,8 @@ pub mod docker;
 pub mod endpoint;
 pub mod error;
 pub mod labels;
+pub mod lease;
+pub mod pause;
 pub mod reference;
 pub mod simulated;
 pub mod translate;

@@ -1,10 +1,11 @@
 //! From a folder of files to what it declares.
 //!
-//! [`source`] reads the folder, unreadable files included. [`yaml`] turns the text of a file into a tree in which every
-//! key and value knows its place, so that whatever is found later can be shown where it was written. [`document`] tells
-//! which documents are manifests; [`shape`] checks each against the [`schema`] that its [`types`] give, [`rules`] what a
-//! schema cannot say, [`fates`] what becomes of each member here. [`load`](mod@load) puts it all together, keeping what
-//! was last good (P1), and [`resolve`] turns what is valid into the model.
+//! [`source`] reads the folder, unreadable files included, and [`watch`] reads it again whenever it changed. [`yaml`]
+//! turns the text of a file into a tree in which every key and value knows its place, so that whatever is found later can
+//! be shown where it was written. [`document`] tells which documents are manifests; [`shape`] checks each against the
+//! [`schema`] that its [`types`] give, [`rules`] what a schema cannot say, [`fates`] what becomes of each member here.
+//! [`load`](mod@load) puts it all together, keeping what was last good (P1), and [`resolve`] turns what is valid into the
+//! model.
 //!
 //! All but `source` and `watch` is pure: no file, clock or environment is looked at.
 
@@ -19,6 +20,7 @@ pub mod schema;
 pub mod shape;
 pub mod source;
 pub mod types;
+pub mod watch;
 pub mod yaml;
 
 pub use load::load;

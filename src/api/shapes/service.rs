@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::api::conditions::{Counts, desired_count};
 use crate::model::{
-    Deployment as ModelDeployment, DeploymentStatus, DesiredStatus, PlacementConstraint as Place,
+    Deployment as ModelDeployment, DeploymentStatus, PlacementConstraint as Place,
     SchedulingStrategy, ServiceRecord, Timestamp, arn,
 };
 use crate::store::State;
@@ -125,28 +125,18 @@ pub struct ServiceEvent {
     pub message: String,
 }
 
-/// The tasks of a deployment: how many it is to have, and how many there are. The PRIMARY one is to have the service's; an
-/// older one what is left of it.
+/// The tasks of a deployment: how many are wanted of it, and how many there are.
 pub fn deployment_counts(
     state: &State,
     record: &ServiceRecord,
     deployment: &ModelDeployment,
     now: Timestamp,
 ) -> (u32, Counts) {
-    let tasks = || {
-        state
-            .tasks_of_service(&record.spec.cluster, &record.spec.name)
-            .map(|(_, task)| task)
-            .filter(|task| task.record.deployment.as_ref() == Some(&deployment.id))
-    };
-    let desired = match deployment.status {
-        DeploymentStatus::Primary => desired_count(state, record),
-        DeploymentStatus::Active => {
-            let kept = tasks().filter(|t| t.record.desired == DesiredStatus::Running);
-            u32::try_from(kept.count()).unwrap_or(u32::MAX)
-        }
-    };
-    (desired, Counts::of(state, tasks(), now))
+    let tasks = state
+        .tasks_of_service(&record.spec.cluster, &record.spec.name)
+        .map(|(_, task)| task)
+        .filter(|task| deployment.owns(&task.record));
+    (deployment.desired_count, Counts::of(state, tasks, now))
 }
 
 impl Deployment {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +58,33 @@ impl Default for Limits {
     }
 }
 
+/// How an engine is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// How long calls may take.
+    pub limits: Limits,
+    /// The program that reaches `ssh://` addresses.
+    pub ssh: PathBuf,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            ssh: PathBuf::from("ssh"),
+        }
+    }
+}
+
+impl From<Limits> for Options {
+    fn from(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+}
+
 /// bollard's own limit covers headers only, in whole seconds; ours covers the call, so this only has to be longer.
 const BOLLARD_LIMIT_SECONDS: u64 = 24 * 3600;
 
@@ -79,7 +107,7 @@ impl fmt::Debug for Client {
 
 impl Client {
     /// Prepares a client; opens no connection.
-    pub(super) fn new(endpoint: &Endpoint, limits: Limits) -> EngineResult<Self> {
+    pub(super) fn new(endpoint: &Endpoint, options: Options) -> EngineResult<Self> {
         let place = endpoint.to_string();
         let invalid = |message: String| {
             EngineError::new("connect to", place.clone(), ErrorKind::Invalid, message)
@@ -88,7 +116,7 @@ impl Client {
             Endpoint::Tcp(tcp) => tcp.path.clone(),
             Endpoint::Unix(_) | Endpoint::Ssh(_) => String::new(),
         };
-        let dialer = Dialer::new(endpoint).map_err(invalid)?;
+        let dialer = Dialer::new(endpoint, options.ssh).map_err(invalid)?;
         let transport = Transport::new(dialer, base).map_err(invalid)?;
         let carrier = Arc::clone(&transport);
         let docker = Docker::connect_with_custom_transport(
@@ -106,7 +134,7 @@ impl Client {
             docker,
             transport,
             place,
-            limits,
+            limits: options.limits,
             agreeing: tokio::sync::Mutex::new(()),
             agreement: Mutex::new(None),
         })

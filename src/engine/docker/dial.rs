@@ -1,7 +1,7 @@
 //! Opening a connection to an engine: a unix socket, TCP with or without TLS, or `ssh`.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -50,15 +50,21 @@ pub(super) enum Dialer {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     },
-    Ssh(SshEndpoint),
+    Ssh {
+        program: PathBuf,
+        to: SshEndpoint,
+    },
 }
 
 impl Dialer {
     /// Prepares the way to `endpoint`. Reads TLS files; opens nothing.
-    pub(super) fn new(endpoint: &Endpoint) -> Result<Self, String> {
+    pub(super) fn new(endpoint: &Endpoint, ssh_program: PathBuf) -> Result<Self, String> {
         Ok(match endpoint {
             Endpoint::Unix(path) => Self::Unix(path.clone()),
-            Endpoint::Ssh(ssh) => Self::Ssh(ssh.clone()),
+            Endpoint::Ssh(ssh) => Self::Ssh {
+                program: ssh_program,
+                to: ssh.clone(),
+            },
             Endpoint::Tcp(tcp) => match &tcp.tls {
                 None => Self::Tcp {
                     host: tcp.host.clone(),
@@ -78,7 +84,7 @@ impl Dialer {
     /// The `Host` header for it.
     pub(super) fn host_header(&self) -> String {
         match self {
-            Self::Unix(_) | Self::Ssh(_) => "docker".to_owned(),
+            Self::Unix(_) | Self::Ssh { .. } => "docker".to_owned(),
             Self::Tcp { host, port } | Self::Tls { host, port, .. } if host.contains(':') => {
                 format!("[{host}]:{port}")
             }
@@ -88,9 +94,6 @@ impl Dialer {
 
     /// Opens a connection.
     pub(super) async fn dial(&self) -> Result<Box<dyn Stream>, DialError> {
-        if let Self::Ssh(ssh) = self {
-            return ssh_stream(ssh);
-        }
         match tokio::time::timeout(DIAL_LIMIT, self.open()).await {
             Ok(opened) => opened,
             Err(_) => Err(DialError {
@@ -120,7 +123,8 @@ impl Dialer {
                     .map(|stream| Box::new(stream) as Box<dyn Stream>)
                     .map_err(|error| self.failed(&error))
             }
-            Self::Ssh(ssh) => ssh_stream(ssh),
+            // Only starts the command; how long it takes to reach the machine is its own limit.
+            Self::Ssh { program, to } => ssh_stream(program, to),
         }
     }
 
@@ -165,7 +169,7 @@ impl Dialer {
             Self::Unix(path) => format!("unix://{}", path.display()),
             Self::Tcp { .. } => format!("tcp://{}", self.host_header()),
             Self::Tls { .. } => format!("tcp://{} (TLS)", self.host_header()),
-            Self::Ssh(ssh) => Endpoint::Ssh(ssh.clone()).to_string(),
+            Self::Ssh { to, .. } => Endpoint::Ssh(to.clone()).to_string(),
         }
     }
 }
@@ -192,19 +196,25 @@ fn ssh_arguments(ssh: &SshEndpoint) -> Vec<String> {
     arguments
 }
 
-fn ssh_stream(ssh: &SshEndpoint) -> Result<Box<dyn Stream>, DialError> {
+fn ssh_stream(program: &Path, ssh: &SshEndpoint) -> Result<Box<dyn Stream>, DialError> {
     let unreachable = |message: String| DialError {
         kind: ErrorKind::Unreachable,
         message,
     };
-    let mut child = Command::new("ssh")
+    let mut child = Command::new(program)
         .args(ssh_arguments(ssh))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| unreachable(format!("cannot run `ssh` to reach {}: {error}", ssh.host)))?;
+        .map_err(|error| {
+            unreachable(format!(
+                "cannot run {} to reach {}: {error}",
+                program.display(),
+                ssh.host
+            ))
+        })?;
     let (Some(stdin), Some(stdout), Some(mut stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {

@@ -37,8 +37,8 @@ mod tls;
 mod transport;
 mod version;
 
-pub use client::Limits;
 use client::{Client, Raw, What};
+pub use client::{Limits, Options};
 use errors::Asked;
 use streams::Framing;
 
@@ -60,8 +60,8 @@ impl DockerEngine {
     /// # Errors
     /// `Unreachable` and `PermissionDenied` for an engine that does not answer, `Unsupported` for one whose API versions
     /// are not ours, `Invalid` for TLS files that cannot be used.
-    pub async fn connect(endpoint: &Endpoint, limits: Limits) -> EngineResult<Self> {
-        let client = Client::new(endpoint, limits)?;
+    pub async fn connect(endpoint: &Endpoint, options: impl Into<Options>) -> EngineResult<Self> {
+        let client = Client::new(endpoint, options.into())?;
         client.agree().await?;
         Ok(Self {
             client,

@@ -18,6 +18,12 @@ pub(super) fn container(answer: models::ContainerInspectResponse) -> ObservedCon
     let state = answer.state.unwrap_or_default();
     let status = container_state(&state);
     let ended = matches!(status, ContainerState::Exited | ContainerState::Dead);
+    let started_at = time(state.started_at.as_deref());
+    let mut finished_at = time(state.finished_at.as_deref());
+    if ended {
+        // An engine notes the start once the process runs already, so a very short one seems to end before it started.
+        finished_at = finished_at.max(started_at);
+    }
     let config = answer.config.unwrap_or_default();
     let settings = answer.network_settings.unwrap_or_default();
     let (health, health_output) = health(state.health);
@@ -44,8 +50,8 @@ pub(super) fn container(answer: models::ContainerInspectResponse) -> ObservedCon
         oom_killed: state.oom_killed.unwrap_or(false),
         error: state.error.unwrap_or_default(),
         created_at: time(answer.created.as_deref()),
-        started_at: time(state.started_at.as_deref()),
-        finished_at: time(state.finished_at.as_deref()),
+        started_at,
+        finished_at,
         health,
         health_output,
         pid: state.pid.unwrap_or(0),
@@ -317,6 +323,21 @@ mod tests {
         let failed =
             observed(json!({"State": {"Status": "created", "ExitCode": 127, "Error": "exec"}}));
         assert_eq!((failed.exit_code, failed.error.as_str()), (None, "exec"));
+    }
+
+    #[test]
+    fn a_run_never_ends_before_it_started_but_an_earlier_run_may_have() {
+        let seen = |status: &str, started: &str, finished: &str| {
+            let seen = observed(
+                json!({"State": {"Status": status, "StartedAt": started, "FinishedAt": finished}}),
+            );
+            (seen.started_at.unwrap(), seen.finished_at)
+        };
+        let (started, finished) =
+            seen("exited", "2024-05-01T10:00:01.2Z", "2024-05-01T10:00:01.1Z");
+        assert_eq!(finished, Some(started));
+        let (started, finished) = seen("running", "2024-05-01T10:00:02Z", "2024-05-01T10:00:01Z");
+        assert!(finished.unwrap() < started);
     }
 
     #[test]

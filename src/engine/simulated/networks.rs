@@ -408,6 +408,20 @@ impl State {
                 }
             }
         }
+        // A link is a name that only this container has for another.
+        let body = &container.body;
+        let links = body
+            .networking_config
+            .iter()
+            .flat_map(|config| config.endpoints_config.values())
+            .flat_map(|endpoint| &endpoint.links)
+            .chain(&body.host_config.links);
+        for link in links {
+            let (target, alias) = link.split_once(':').unwrap_or((link, link));
+            if names.contains(target) {
+                names.insert(alias.to_owned());
+            }
+        }
         names
     }
 

@@ -64,8 +64,9 @@ pub struct Process {
     at: usize,
     status: i64,
     on_term: OnTerm,
-    /// It hears a signal at once: it is not waiting for a child in the foreground.
-    attentive: bool,
+    /// It is a shell with a trap, which waits for its child in the foreground before it runs that.
+    trapped: bool,
+    in_foreground: bool,
     pending: Option<i64>,
 }
 
@@ -77,7 +78,8 @@ impl Process {
             at: 0,
             status: 0,
             on_term,
-            attentive: true,
+            trapped: false,
+            in_foreground: false,
             pending: None,
         }
     }
@@ -91,17 +93,17 @@ impl Process {
     pub fn terminate(&mut self) -> Option<(Duration, i64)> {
         match self.on_term {
             OnTerm::Ignore => None,
-            OnTerm::Exit { after, code } if self.attentive => Some((after, code)),
-            OnTerm::Exit { code, .. } => {
+            OnTerm::Exit { code, .. } if self.trapped && self.in_foreground => {
                 self.pending = Some(code);
                 None
             }
+            OnTerm::Exit { after, code } => Some((after, code)),
         }
     }
 
     /// Goes on until something happens that others can see.
     pub fn turn(&mut self, world: &mut World<'_>) -> Turn {
-        self.attentive = true;
+        self.in_foreground = false;
         for _ in 0..SPIN {
             if let Some(status) = self.pending {
                 return Turn::End(status);
@@ -116,7 +118,7 @@ impl Process {
                     time,
                     interruptible,
                 } => {
-                    self.attentive = interruptible;
+                    self.in_foreground = !interruptible;
                     return Turn::Sleep(time);
                 }
                 Op::Status(status) => self.status = status,
@@ -168,6 +170,7 @@ impl Process {
                     }
                 }
                 Op::Trap(status) => {
+                    self.trapped = true;
                     self.on_term = status.map_or(OnTerm::Ignore, |code| OnTerm::Exit {
                         after: Duration::ZERO,
                         code,

@@ -63,7 +63,6 @@ pub(crate) struct Walker {
 
 /// A folder that was listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(dead_code, reason = "the watcher, which comes next, reads them")]
 pub(crate) struct Folder {
     /// Its path without links.
     pub(crate) real: PathBuf,
@@ -72,7 +71,6 @@ pub(crate) struct Folder {
 }
 
 /// A scan and what a watcher needs to know about how it came about.
-#[allow(dead_code, reason = "the watcher, which comes next, reads them")]
 pub(crate) struct Walked {
     pub(crate) scan: Scan,
     /// Every folder that was listed.

@@ -26,6 +26,9 @@ mod database;
 mod offline;
 mod storage;
 
+#[cfg(test)]
+mod faults;
+
 pub use database::FORMAT;
 pub use offline::{backup, dump, dump_listing};
 

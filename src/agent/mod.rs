@@ -1,0 +1,38 @@
+//! The container agent: one for each container instance. It runs the tasks that the controller placed there, on that
+//! instance's engine, and reports how they are.
+//!
+//! [`step()`] decides about one task, purely, from what is ordered and what is observed; everything around it carries the
+//! decision out. In reading order: [`facts`] (what a step looks at), [`step`](mod@step), then how a task comes up
+//! (`start`), in which order (`order`), when it stops (`stop`), restarts in place (`restart`), what is reported
+//! (`status`), and whether a failed call is made again ([`retry`]).
+//!
+//! Invariants:
+//!
+//! * An agent never invents a task and never stops a healthy one: it acts on the controller's orders, and ends a task by
+//!   itself only when the task has ended by itself.
+//! * A container that ran is never started again, except by its own restart policy. A task that is over is replaced by the
+//!   controller, with a new id.
+//! * Nothing is remembered that cannot be seen again: containers carry their identity in labels, and names are functions of
+//!   it.
+//!
+//! Images: one that the engine has is used as it is, and no registry is asked; one that it has not is pulled, once for all
+//! tasks that wait for it.
+
+pub mod action;
+pub mod facts;
+mod known;
+mod order;
+mod plan;
+mod restart;
+pub mod retry;
+mod start;
+mod status;
+pub mod step;
+mod stop;
+
+#[cfg(test)]
+mod tests;
+
+pub use action::{Action, Call, CallKey, Verb};
+pub use facts::{Attempt, Facts, ImageFact, LogFact, Readiness, Step, StepInput};
+pub use step::step;

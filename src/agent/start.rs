@@ -1,0 +1,266 @@
+//! How a task comes up: images, volumes and network; then all containers created; then started in order.
+
+use super::action::{Action, Call, CallKey, Verb};
+use super::facts::{ImageFact, Readiness, StepInput};
+use super::known::{Containers, Failure, Known, Phase};
+use super::order::{self, Gate};
+use super::plan::Plan;
+use super::retry::{self, Verdict};
+use crate::engine::ContainerState;
+use crate::engine::labels::PAUSE_CONTAINER;
+use crate::engine::translate::{needs_network, needs_pause};
+use crate::model::{ContainerSpec, NetworkMode, TaskSpec, VolumeKind, VolumeSpec};
+
+/// ECS's exit code of a container that was never started because of a dependency (semantics §4.13).
+const NEVER_STARTED: i64 = 143;
+
+/// Marks the containers that will never start: what they need failed for good, or a dependency cannot be met any more.
+pub(super) fn mark_failures(all: &mut Containers<'_>, input: &StepInput<'_>) {
+    for known in &mut all.all {
+        if let Some(failure) = call_failed(known, input) {
+            known.phase = Phase::Failed(failure);
+        }
+    }
+    // One failure can be the next one's cause; a chain is never longer than the task has containers.
+    for _ in 0..all.all.len() {
+        let before = all.clone();
+        for known in &mut all.all {
+            if !matches!(known.phase, Phase::Absent | Phase::Created) || known.busy {
+                continue;
+            }
+            if let Gate::Never(why) = order::gate(known.spec, &before, input.now) {
+                known.phase = Phase::Failed(Failure {
+                    reason: Some(format!("CannotStartContainerError: {why}")),
+                    exit_code: Some(NEVER_STARTED),
+                    fatal: false,
+                });
+            }
+        }
+    }
+}
+
+/// The call that a container waits for and that was given up.
+fn call_failed(known: &Known<'_>, input: &StepInput<'_>) -> Option<Failure> {
+    let name = known.spec.name.as_str();
+    let given_up = |verb: Verb, target: &str| {
+        let attempt = input.facts.attempts.get(&CallKey::new(verb, target))?;
+        (retry::verdict(verb, Some(attempt), input.now) == Verdict::Never)
+            .then_some(attempt.message.as_str())
+    };
+    let failure = |error: &str, message: &str, fatal: bool| {
+        Some(Failure {
+            reason: Some(format!("{error}: {message}")),
+            exit_code: None,
+            fatal,
+        })
+    };
+    match known.phase {
+        Phase::Absent => {
+            if !is_present(&known.spec.image, input)
+                && let Some(message) = given_up(Verb::Pull, &known.spec.image)
+            {
+                return failure("CannotPullContainerError", message, true);
+            }
+            for volume in mounted(known.spec, input.spec) {
+                let lost = [Verb::CreateVolume, Verb::FindVolume]
+                    .into_iter()
+                    .find_map(|verb| given_up(verb, &volume.name));
+                if let Some(message) = lost {
+                    return failure("CannotCreateVolumeError", message, true);
+                }
+            }
+            let message = given_up(Verb::Create, name)?;
+            failure("CannotCreateContainerError", message, false)
+        }
+        Phase::Created => {
+            let message = given_up(Verb::Start, name)?;
+            failure("CannotStartContainerError", message, false)
+        }
+        _ => None,
+    }
+}
+
+/// Everything that brings the task further now.
+pub(super) fn plan(all: &Containers<'_>, input: &StepInput<'_>, plan: &mut Plan<'_>) {
+    for known in all.all.iter().filter(|known| wants_creating(known)) {
+        pull(known.spec, input, plan);
+        provide_volumes(known.spec, input, plan);
+    }
+    provide_network(all, input, plan);
+    raise_pause(all, input, plan);
+    for known in all.all.iter().filter(|known| wants_creating(known)) {
+        if may_create(known, all, input) {
+            let call = Call::Create {
+                container: known.spec.name.clone(),
+            };
+            plan.want(Action::new(call, "the task is to run"));
+        }
+    }
+    start(all, input, plan);
+}
+
+fn wants_creating(known: &Known<'_>) -> bool {
+    known.phase == Phase::Absent && !known.busy
+}
+
+/// Images are pulled for all containers at once, before any dependency is looked at: the slowest of them is what the task
+/// waits for. An image that the engine has is used as it is and no registry is asked (the ECS agent's
+/// `ECS_IMAGE_PULL_BEHAVIOR=prefer-cached`).
+fn pull(container: &ContainerSpec, input: &StepInput<'_>, plan: &mut Plan<'_>) {
+    let fact = input.facts.images.get(&container.image);
+    if matches!(fact, None | Some(ImageFact::Absent)) {
+        let call = Call::Pull {
+            image: container.image.clone(),
+            platform: input
+                .spec
+                .architecture
+                .as_ref()
+                .map(|architecture| format!("linux/{architecture}")),
+        };
+        let cause = format!("container {} needs it", container.name);
+        plan.want(Action::new(call, cause));
+    }
+}
+
+fn is_present(image: &str, input: &StepInput<'_>) -> bool {
+    matches!(
+        input.facts.images.get(image),
+        Some(ImageFact::Present { .. })
+    )
+}
+
+fn mounted<'s>(
+    container: &'s ContainerSpec,
+    spec: &'s TaskSpec,
+) -> impl Iterator<Item = &'s VolumeSpec> {
+    spec.volumes.iter().filter(|volume| {
+        container
+            .mount_points
+            .iter()
+            .any(|mount| mount.source_volume == volume.name)
+    })
+}
+
+fn readiness(volume: &VolumeSpec, input: &StepInput<'_>) -> Readiness {
+    match volume.kind {
+        VolumeKind::HostPath { .. } => Readiness::Ready,
+        _ => input
+            .facts
+            .volumes
+            .get(&volume.name)
+            .copied()
+            .unwrap_or_default(),
+    }
+}
+
+fn provide_volumes(container: &ContainerSpec, input: &StepInput<'_>, plan: &mut Plan<'_>) {
+    for volume in mounted(container, input.spec) {
+        if readiness(volume, input) != Readiness::Missing {
+            continue;
+        }
+        let name = volume.name.clone();
+        let call = match volume.kind {
+            VolumeKind::Shared {
+                autoprovision: false,
+                ..
+            } => Call::FindVolume { volume: name },
+            _ => Call::CreateVolume { volume: name },
+        };
+        let cause = format!("container {} mounts it", container.name);
+        plan.want(Action::new(call, cause));
+    }
+}
+
+/// Whether a container of its own is attached to the cluster's network.
+fn on_network(container: &ContainerSpec, spec: &TaskSpec) -> bool {
+    spec.network_mode == NetworkMode::Bridge && !container.disable_networking
+}
+
+fn provide_network(all: &Containers<'_>, input: &StepInput<'_>, plan: &mut Plan<'_>) {
+    if input.facts.network != Readiness::Missing {
+        return;
+    }
+    let of_pause =
+        input.spec.network_mode == NetworkMode::Awsvpc && all.pause.is_none() && !all.pause_busy;
+    let of_container = all
+        .all
+        .iter()
+        .any(|known| wants_creating(known) && on_network(known.spec, input.spec));
+    if needs_network(input.spec) && (of_pause || of_container) {
+        let cause = "containers of the task are attached to it";
+        plan.want(Action::new(Call::CreateNetwork, cause));
+    }
+}
+
+/// The pause container comes first: the others are created to join it.
+fn raise_pause(all: &Containers<'_>, input: &StepInput<'_>, plan: &mut Plan<'_>) {
+    if !needs_pause(input.spec) || all.pause_busy {
+        return;
+    }
+    let container = PAUSE_CONTAINER.to_owned();
+    let cause = "the task's containers share its namespaces";
+    match all.pause {
+        None => {
+            let networked = input.spec.network_mode != NetworkMode::Awsvpc
+                || input.facts.network == Readiness::Ready;
+            match input.facts.pause_image {
+                Readiness::Missing => plan.want(Action::new(Call::ImportPauseImage, cause)),
+                Readiness::Ready if networked => {
+                    plan.want(Action::new(Call::Create { container }, cause));
+                }
+                _ => {}
+            }
+        }
+        Some(pause) if pause.state == ContainerState::Created => {
+            let id = pause.id.clone();
+            plan.want(Action::new(Call::Start { container, id }, cause));
+        }
+        Some(_) => {}
+    }
+}
+
+fn may_create(known: &Known<'_>, all: &Containers<'_>, input: &StepInput<'_>) -> bool {
+    let network = !on_network(known.spec, input.spec) || input.facts.network == Readiness::Ready;
+    let pause = !needs_pause(input.spec) || all.pause.is_some();
+    let volumes =
+        mounted(known.spec, input.spec).all(|volume| readiness(volume, input) == Readiness::Ready);
+    let sources = order::created_before(known.spec)
+        .all(|name| all.get(name).is_none_or(|source| source.observed.is_some()));
+    is_present(&known.spec.image, input) && network && pause && volumes && sources
+}
+
+/// Starts what may start. Nothing does before everything exists: a task with a container that cannot be created has then
+/// run nothing.
+fn start(all: &Containers<'_>, input: &StepInput<'_>, plan: &mut Plan<'_>) {
+    let pause_runs = !needs_pause(input.spec)
+        || all
+            .pause
+            .is_some_and(|pause| pause.state == ContainerState::Running);
+    let all_exist = all.all.iter().all(|known| known.phase != Phase::Absent);
+    for known in &all.all {
+        let Some(found) = known.observed.filter(|_| !known.busy) else {
+            continue;
+        };
+        let call = Call::Start {
+            container: known.spec.name.clone(),
+            id: found.id.clone(),
+        };
+        match known.phase {
+            Phase::Restarting => {
+                let code = found.exit_code.unwrap_or_default();
+                let cause = format!("its restart policy, after exit code {code}");
+                plan.want(Action::new(call, cause));
+            }
+            Phase::Created => match order::gate(known.spec, all, input.now) {
+                Gate::Open if all_exist && pause_runs => {
+                    let cause = order::waited_for(known.spec)
+                        .unwrap_or_else(|| "the task is to run".to_owned());
+                    plan.want(Action::new(call, cause));
+                }
+                Gate::Waiting(Some(at)) => plan.wake(at),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+}

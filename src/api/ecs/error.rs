@@ -1,0 +1,72 @@
+//! ECS's exceptions.
+
+use serde_json::{Value, json};
+
+/// An exception as ECS throws it: HTTP 400 and a body with its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EcsError {
+    /// `ClusterNotFoundException`, …
+    pub kind: &'static str,
+    /// What is wrong and what to do, for people.
+    pub message: String,
+}
+
+impl EcsError {
+    fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    /// There is no such cluster.
+    pub fn cluster_not_found() -> Self {
+        Self::new("ClusterNotFoundException", "Cluster not found.")
+    }
+
+    /// There is no such service.
+    pub fn service_not_found() -> Self {
+        Self::new("ServiceNotFoundException", "Service not found.")
+    }
+
+    /// There is no such resource to list tags of.
+    pub fn resource_not_found() -> Self {
+        Self::new(
+            "ResourceNotFoundException",
+            "The specified resource is not found.",
+        )
+    }
+
+    /// A parameter cannot be what it is.
+    pub fn invalid_parameter(message: impl Into<String>) -> Self {
+        Self::new("InvalidParameterException", message)
+    }
+
+    /// The caller asked for what cannot be done.
+    pub fn client(message: impl Into<String>) -> Self {
+        Self::new("ClientException", message)
+    }
+
+    /// ECS knows the operation, Longshore does not do it.
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new("UnsupportedFeatureException", message)
+    }
+
+    /// ECS does not know the operation.
+    pub fn unknown_operation(operation: &str) -> Self {
+        Self::new(
+            "UnknownOperationException",
+            format!("ECS has no operation {operation:?}"),
+        )
+    }
+
+    /// The request's body is not what the operation takes.
+    pub fn serialization(message: impl Into<String>) -> Self {
+        Self::new("SerializationException", message)
+    }
+
+    /// The body of the answer.
+    pub fn body(&self) -> Value {
+        json!({"__type": self.kind, "message": self.message})
+    }
+}

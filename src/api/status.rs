@@ -1,0 +1,47 @@
+//! `GET /v1/status`: what this Longshore is doing, in one document.
+
+use serde::{Deserialize, Serialize};
+
+use super::conditions::{ServiceSummary, summaries};
+use super::context::{ApiContext, FolderStatus, Identity, PullStatus};
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StatusReport {
+    /// Who answers.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// The folder as it was read last: its hash, what is wrong with it, what is held back because of that.
+    #[serde(rename = "folderStatus")]
+    pub folder: FolderStatus,
+    /// Whether every service that is not INACTIVE is steady. A service on its way out is not.
+    pub steady: bool,
+    /// Every service at a glance, by cluster and name.
+    pub services: Vec<ServiceSummary>,
+    /// Pulls that are under way.
+    pub pulls: Vec<PullStatus>,
+    /// The store's revision that this is the state of.
+    pub revision: u64,
+    /// Why the store cannot be followed at present, and this may be old.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale: Option<String>,
+}
+
+/// The report as of now.
+pub fn report(context: &ApiContext) -> StatusReport {
+    let now = context.clock.now();
+    let (services, revision, stale) = {
+        let state = context.view.read();
+        (summaries(&state, now), state.revision, state.stale.clone())
+    };
+    StatusReport {
+        identity: context.identity.clone(),
+        folder: context.status.borrow().clone(),
+        steady: services.iter().all(|s| s.steady || s.status == "INACTIVE"),
+        services,
+        pulls: context.control.pulls(),
+        revision,
+        stale,
+    }
+}

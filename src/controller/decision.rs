@@ -1,0 +1,124 @@
+//! What a plan decides, as data with one stable line of text each.
+
+use std::fmt;
+
+use crate::model::{
+    DeploymentId, EventLevel, InstanceId, PortClaim, RevisionRef, ServiceRecord, SpecHash,
+    StopCode, TaskId, Timestamp,
+};
+
+/// One thing to record, and so to do. Its `Display` is the line that golden tests, `longshore plan` and the log show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Order a new task. Its id is given by whoever records the decision.
+    StartTask {
+        /// Where.
+        instance: InstanceId,
+        /// The deployment that starts it.
+        deployment: DeploymentId,
+        /// What it runs, by number.
+        revision: RevisionRef,
+        /// What it runs, by content.
+        spec: SpecHash,
+        /// The host ports it gets.
+        ports: Vec<PortClaim>,
+        /// The names it answers to on the cluster's network.
+        dns_names: Vec<String>,
+        /// Why.
+        cause: String,
+    },
+    /// Order a task to stop, or record that it ended by itself.
+    StopTask {
+        /// Which one.
+        id: TaskId,
+        /// What it runs.
+        revision: RevisionRef,
+        /// Where it runs.
+        instance: InstanceId,
+        /// Who wanted it, as ECS says it.
+        code: StopCode,
+        /// What ECS shows as `stoppedReason`.
+        reason: String,
+        /// Why, in this plan.
+        cause: String,
+    },
+    /// Forget a task that is over.
+    DeleteTask {
+        /// Which one.
+        id: TaskId,
+        /// Why.
+        cause: String,
+    },
+}
+
+impl Decision {
+    /// Whether it stops a task on the service's behalf; a task that ended by itself is only recorded as over.
+    pub fn stops_for_the_service(&self) -> bool {
+        matches!(
+            self,
+            Self::StopTask {
+                code: StopCode::ServiceSchedulerInitiated,
+                ..
+            }
+        )
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StartTask {
+                instance,
+                revision,
+                cause,
+                ..
+            } => write!(f, "start {revision} on {instance}: {cause}"),
+            Self::StopTask {
+                id,
+                revision,
+                instance,
+                cause,
+                ..
+            } => write!(f, "stop {revision} {} on {instance}: {cause}", id.short()),
+            Self::DeleteTask { id, cause } => write!(f, "delete {}: {cause}", id.short()),
+        }
+    }
+}
+
+/// An event to be said about a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// How much attention it wants.
+    pub level: EventLevel,
+    /// One sentence that starts with `(service X)`.
+    pub message: String,
+}
+
+impl fmt::Display for NewEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Everything that can be done for a service now. Any prefix of the decisions may be recorded, together with the record:
+/// what is left out is decided again by the next plan.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// In the order in which they are to be recorded.
+    pub decisions: Vec<Decision>,
+    /// The service's record after this plan; `None`: as it is.
+    pub record: Option<ServiceRecord>,
+    /// The record is to be removed, with the service's events.
+    pub forget: bool,
+    /// What there is to say, apart from which tasks were started and stopped: that is said by who gives tasks their ids.
+    pub events: Vec<NewEvent>,
+    /// When to plan again even if nothing changes.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Plan {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.decisions.is_empty() && self.record.is_none() && !self.forget && self.events.is_empty()
+    }
+}

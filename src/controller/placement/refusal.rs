@@ -1,0 +1,142 @@
+//! Why a task fits nowhere, counted, in ECS's words (semantics §4.30).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::model::{InstanceId, Protocol, TaskId};
+
+/// Why an instance does not take a task; the order is that of the filters, so the greatest is the closest match.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::controller) enum Refusal {
+    Draining,
+    /// Its engine does not answer.
+    Disconnected,
+    Architecture,
+    Cpu,
+    Memory,
+    /// A fixed port is taken, by that task where one of ours holds it.
+    Port(Protocol, u16, Option<TaskId>),
+    /// No dynamic port is left.
+    Ports,
+    DistinctInstance,
+}
+
+impl Refusal {
+    fn short(&self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Disconnected => "whose engine does not answer",
+            Self::Architecture => "of another CPU architecture",
+            Self::Cpu => "short of CPU",
+            Self::Memory => "short of memory",
+            Self::Port(..) => "whose port is taken",
+            Self::Ports => "without a free port",
+            Self::DistinctInstance => "with a task of the service already",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    /// Continues `The closest matching container-instance I `.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Draining => f.write_str("is DRAINING."),
+            Self::Disconnected => f.write_str("encountered error \"AGENT\"."),
+            Self::Architecture => {
+                f.write_str("is missing an attribute required by your task (ecs.cpu-architecture).")
+            }
+            Self::Cpu => f.write_str("has insufficient CPU units available."),
+            Self::Memory => f.write_str("has insufficient memory available."),
+            Self::Port(protocol, port, holder) => {
+                write!(
+                    f,
+                    "is already using a port required by your task. Port {port}/{} is ",
+                    protocol.as_str()
+                )?;
+                match holder {
+                    Some(task) => write!(f, "held by task {task}."),
+                    None => f.write_str("reserved on the instance."),
+                }
+            }
+            Self::Ports => f.write_str("has no free port left for a dynamic port mapping."),
+            Self::DistinctInstance => {
+                f.write_str("already has a task of the service (distinctInstance).")
+            }
+        }
+    }
+}
+
+/// Why no instance takes a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::controller) struct NoFit(pub Vec<(InstanceId, Refusal)>);
+
+impl NoFit {
+    /// Whether there is no instance at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for NoFit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closest = self
+            .0
+            .iter()
+            .max_by(|(a_id, a), (b_id, b)| a.cmp(b).then_with(|| b_id.cmp(a_id)));
+        let Some((id, refusal)) = closest else {
+            return f.write_str("No Container Instances were found in your cluster.");
+        };
+        write!(f, "The closest matching container-instance {id} {refusal}")?;
+        if self.0.len() > 1 {
+            let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+            for (_, refusal) in &self.0 {
+                *counts.entry(refusal.short()).or_default() += 1;
+            }
+            let counts: Vec<String> = counts
+                .iter()
+                .map(|(short, count)| format!("{count} {short}"))
+                .collect();
+            write!(f, " Of {}: {}.", self.0.len(), counts.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closest_instance_is_named_and_the_others_are_counted() {
+        let refusals = |all: &[(&str, Refusal)]| {
+            let all = all.iter().map(|(id, r)| ((*id).into(), r.clone()));
+            NoFit(all.collect()).to_string()
+        };
+        assert_eq!(
+            refusals(&[("a", Refusal::Cpu)]),
+            "The closest matching container-instance a has insufficient CPU units available."
+        );
+        assert_eq!(
+            refusals(&[
+                ("a", Refusal::Draining),
+                ("c", Refusal::Memory),
+                ("b", Refusal::Memory),
+            ]),
+            "The closest matching container-instance b has insufficient memory available. Of 3: 1 draining, 2 short of \
+             memory."
+        );
+        assert_eq!(
+            refusals(&[]),
+            "No Container Instances were found in your cluster."
+        );
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_its_holder() {
+        let refusal = Refusal::Port(Protocol::Tcp, 80, Some(TaskId::new("t")));
+        assert_eq!(
+            refusal.to_string(),
+            "is already using a port required by your task. Port 80/tcp is held by task t."
+        );
+    }
+}

@@ -1,0 +1,49 @@
+//! How long tasks that are over are remembered.
+
+use std::time::Duration;
+
+use super::observe::Phase;
+use super::plan::{Draft, Seen};
+use crate::model::Timestamp;
+
+/// Most tasks of a service that are over and kept.
+pub const KEPT: usize = 10;
+/// How long a removed service, its tasks and its events are kept (ECS: at least an hour, semantics §4.6).
+pub const AFTER_REMOVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Keeps the newest [`KEPT`] tasks that are over.
+pub(super) fn of_service(draft: &mut Draft<'_>) {
+    let mut over = draft.newest(is_over);
+    over.sort_by_key(|at| std::cmp::Reverse(ended(&draft.seen[*at])));
+    for at in over.into_iter().skip(KEPT) {
+        let cause = format!("{KEPT} newer tasks of the service are over");
+        draft.delete(at, cause);
+    }
+}
+
+/// Deletes the tasks of a removed service once it has been gone long enough; returns whether it has.
+pub(super) fn of_removed(draft: &mut Draft<'_>, since: Timestamp) -> bool {
+    let until = since.plus(AFTER_REMOVAL);
+    if draft.now() < until {
+        draft.wake(Some(until));
+        return false;
+    }
+    for at in draft.newest(|_| true) {
+        draft.delete(at, "the service was removed an hour ago".to_owned());
+    }
+    true
+}
+
+fn is_over(seen: &Seen<'_>) -> bool {
+    seen.phase == Phase::Gone && !seen.view.lost
+}
+
+fn ended<'a>(seen: &'a Seen<'_>) -> (Timestamp, Timestamp, &'a str) {
+    let record = seen.view.record;
+    let stopped = seen.view.status.and_then(|status| status.stopped_at);
+    (
+        stopped.unwrap_or(record.created_at),
+        record.created_at,
+        record.id.as_str(),
+    )
+}

@@ -1,0 +1,511 @@
+//! REPLICA: `desiredCount` tasks of the PRIMARY deployment, reached without leaving the band between
+//! `minimumHealthyPercent` and `maximumPercent` (P3; semantics §3b, §4.19–22, 28, 34).
+//!
+//! * The cap bounds every task whose containers may exist, also those that are ordered to stop.
+//! * A healthy task is stopped only if the healthy ones that stay reach the floor.
+//! * New tasks come first as long as the cap and the instances have room (start-first). Only for a start that has none are
+//!   older tasks stopped, and only if stopping them makes room (stop-first). The percentages decide which it is.
+//!
+//! *Superseded* tasks are those of older deployments, and those on DRAINING instances. They stand in until healthy current
+//! ones take over.
+
+use super::events;
+use super::observe::Phase;
+use super::placement::{NoFit, Request};
+use super::plan::{Definition, Draft, Seen};
+use crate::model::{
+    Deployment, DeploymentStatus, EventLevel, NoticeKind, ServiceSpec, StopCode, ceil_percent,
+    floor_percent,
+};
+use std::time::Duration;
+
+/// How long a cluster may be without any registered instance before a service says so: agents register as they start.
+const REGISTRATION: Duration = Duration::from_secs(5);
+
+/// The band in which the number of tasks may move.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Band {
+    pub desired: u32,
+    /// Fewest healthy tasks that stopping may leave.
+    pub floor: u32,
+    /// Most tasks that may exist at once.
+    pub cap: u32,
+}
+
+impl Band {
+    pub fn of(spec: &ServiceSpec, desired: u32) -> Self {
+        Self {
+            desired,
+            floor: ceil_percent(desired, spec.minimum_healthy_percent),
+            cap: floor_percent(desired, spec.maximum_percent),
+        }
+    }
+}
+
+/// Why starts that are due were not made.
+#[derive(Debug)]
+pub(super) enum Blocked {
+    /// They will be possible once what is on its way is gone.
+    Waiting,
+    /// The percentages allow neither a start nor a stop.
+    Percentages,
+    /// They fit nowhere.
+    Placement(NoFit),
+}
+
+pub(super) fn roll(draft: &mut Draft<'_>, spec: &ServiceSpec, definition: &Definition<'_>) {
+    let Some(primary) = draft.record.primary().cloned() else {
+        return;
+    };
+    let rolling = Rolling {
+        band: Band::of(spec, spec.desired_count),
+        primary,
+        definition: *definition,
+    };
+    rolling.stop_surplus(draft);
+    rolling.stop_superseded(draft);
+    let due = rolling.due(draft);
+    rolling.replace_old(draft, due);
+    let unplaced = rolling.start_missing(draft, due);
+    let blocked = match unplaced {
+        0 => None,
+        unplaced => rolling.make_room(draft, unplaced),
+    };
+    report(draft, blocked);
+}
+
+/// Says what holds starts up, once, and takes it back when it no longer does.
+pub(super) fn report(draft: &mut Draft<'_>, blocked: Option<Blocked>) {
+    let service = draft.input.service;
+    let (mut configuration, mut placement) = (None, None);
+    match blocked {
+        None | Some(Blocked::Waiting) => {}
+        Some(Blocked::Percentages) => configuration = Some(events::configuration(service)),
+        Some(Blocked::Placement(no_fit)) if no_fit.is_empty() => {
+            let since = draft.record.primary().map(|primary| primary.updated_at);
+            let until = since.unwrap_or_default().plus(REGISTRATION);
+            if draft.now() < until {
+                draft.wake(Some(until));
+            } else {
+                placement = Some(events::unplaced(service, &no_fit));
+            }
+        }
+        Some(Blocked::Placement(no_fit)) => placement = Some(events::unplaced(service, &no_fit)),
+    }
+    draft.notice(NoticeKind::Configuration, EventLevel::Warn, configuration);
+    draft.notice(NoticeKind::Placement, EventLevel::Error, placement);
+}
+
+struct Rolling<'a> {
+    band: Band,
+    primary: Deployment,
+    definition: Definition<'a>,
+}
+
+impl Rolling<'_> {
+    /// Current tasks beyond `desiredCount`: not yet running ones go first, then unhealthy ones, then the newest.
+    fn stop_surplus(&self, draft: &mut Draft<'_>) {
+        let desired = self.band.desired;
+        let good = draft.count(|seen| seen.current && seen.good());
+        let mut victims = draft.newest(|seen| seen.current && seen.good());
+        victims.sort_by_key(|at| draft.seen[*at].phase);
+        for at in victims
+            .into_iter()
+            .take(good.saturating_sub(desired) as usize)
+        {
+            let cause = format!("scaling in to {desired}");
+            stop_scaled(draft, at, &self.primary, cause);
+        }
+        // An unhealthy task stands in until a healthy one has taken its place (semantics §4.21).
+        let healthy = draft.count(|seen| seen.current && seen.healthy());
+        let unhealthy = draft.newest(|seen| seen.current && is_unhealthy(seen));
+        let kept = desired.saturating_sub(healthy) as usize;
+        let surplus = unhealthy.len().saturating_sub(kept);
+        for at in unhealthy.into_iter().take(surplus) {
+            stop_unhealthy(draft, at, "unhealthy, and no longer needed");
+        }
+    }
+
+    /// How many superseded tasks must stand in for current ones that are not healthy yet.
+    fn needed(&self, draft: &Draft<'_>) -> u32 {
+        let healthy = draft.count(|seen| seen.current && seen.healthy());
+        self.band.desired.saturating_sub(healthy)
+    }
+
+    /// Superseded tasks that no longer stand in for anything, the least useful first.
+    fn stop_superseded(&self, draft: &mut Draft<'_>) {
+        let needed = self.needed(draft);
+        let mut standing = self.superseded(draft, |seen| seen.phase > Phase::Starting);
+        let surplus = standing.len().saturating_sub(needed as usize);
+        standing.truncate(surplus);
+        for at in standing {
+            let cause = self.superseded_cause(&draft.seen[at]);
+            self.stop_old(draft, at, cause);
+        }
+        self.trim(draft, needed);
+        self.stop_idle_starts(draft);
+    }
+
+    /// No older deployment wants more tasks than still have to stand in.
+    fn trim(&self, draft: &mut Draft<'_>, needed: u32) {
+        let mut left = needed;
+        for deployment in &mut draft.record.deployments {
+            if deployment.status == DeploymentStatus::Active {
+                deployment.desired_count = deployment.desired_count.min(left);
+                left -= deployment.desired_count;
+            }
+        }
+    }
+
+    /// Tasks that never ran and are superseded already, but for those that replace one that stood in.
+    fn stop_idle_starts(&self, draft: &mut Draft<'_>) {
+        for at in draft.newest(|seen| seen.superseded() && seen.phase == Phase::Starting) {
+            let seen = &draft.seen[at];
+            let task = seen.view.record;
+            let deployment =
+                draft.record.deployments.iter().find(|d| {
+                    d.status == DeploymentStatus::Active && d.owns(task) && !seen.draining
+                });
+            let wanted = deployment.is_some_and(|deployment| {
+                let good = draft.count(|seen| seen.good() && deployment.owns(seen.view.record));
+                good <= deployment.desired_count
+            });
+            if !wanted {
+                let cause = self.superseded_cause(&draft.seen[at]);
+                stop_scaled(draft, at, &self.primary, cause);
+            }
+        }
+    }
+
+    /// How many current tasks are to be started now, as far as the throttle allows.
+    fn due(&self, draft: &mut Draft<'_>) -> u32 {
+        let good = draft.count(|seen| seen.current && seen.good());
+        let missing = self.band.desired.saturating_sub(good);
+        let now = draft.now();
+        let due = draft.record.throttle.allowed(missing, now);
+        if due < missing {
+            draft.wake(draft.record.throttle.not_before);
+        }
+        due
+    }
+
+    /// A task of an older deployment that had been healthy and is no more, in the middle of a rollout: it is replaced from its
+    /// own revision while it still has to stand in (semantics §4.22): first for the floor, else with room to spare.
+    fn replace_old(&self, draft: &mut Draft<'_>, due: u32) {
+        let kept = draft.count(|seen| seen.superseded() && seen.good());
+        let healthy = draft.count(Seen::healthy);
+        let coming = draft.count(|seen| seen.superseded() && seen.good() && !seen.healthy());
+        let for_the_floor = self.band.floor.saturating_sub(healthy + coming);
+        let room = self.band.cap.saturating_sub(draft.existing());
+        let mut budget = self
+            .needed(draft)
+            .saturating_sub(kept)
+            .min(for_the_floor.max(room.saturating_sub(due)));
+        let old: Vec<Deployment> = draft
+            .record
+            .deployments
+            .iter()
+            .filter(|d| d.status == DeploymentStatus::Active)
+            .cloned()
+            .collect();
+        for deployment in old {
+            let good = draft.count(|seen| seen.good() && deployment.owns(seen.view.record));
+            let Some(spec) = draft.spec_of(&deployment.spec) else {
+                continue;
+            };
+            let definition = Definition {
+                revision: &deployment.revision,
+                hash: &deployment.spec,
+                spec,
+            };
+            let missing = deployment.desired_count.saturating_sub(good);
+            for _ in 0..missing.min(budget) {
+                if draft.existing() >= self.band.cap {
+                    return;
+                }
+                let Ok(placed) = draft.books.place(&draft.request(spec)) else {
+                    break;
+                };
+                let cause = format!(
+                    "stands in while {} rolls out, from its own revision",
+                    self.primary.id
+                );
+                draft.start(placed, &deployment, &definition, cause);
+                budget -= 1;
+            }
+        }
+    }
+
+    /// Starts what is due as far as cap and instances allow; returns how many were not placed.
+    fn start_missing(&self, draft: &mut Draft<'_>, due: u32) -> u32 {
+        let good = draft.count(|seen| seen.current && seen.good());
+        let room = self.band.cap.saturating_sub(draft.existing());
+        let unhealthy = draft
+            .newest(|seen| seen.current && is_unhealthy(seen))
+            .into_iter()
+            .map(|at| {
+                format!(
+                    "replaces {}, which is unhealthy",
+                    draft.seen[at].id().short()
+                )
+            })
+            .collect::<Vec<String>>();
+        let mut causes = std::mem::take(&mut draft.causes)
+            .into_iter()
+            .chain(unhealthy);
+        for placed_before in 0..due {
+            if placed_before >= room {
+                return due - placed_before;
+            }
+            let Ok(placed) = draft.books.place(&draft.request(self.definition.spec)) else {
+                return due - placed_before;
+            };
+            let cause = causes.next().unwrap_or_else(|| {
+                let nth = good + placed_before + 1;
+                self.start_cause(nth)
+            });
+            draft.start(placed, &self.primary, &self.definition, cause);
+        }
+        0
+    }
+
+    fn start_cause(&self, nth: u32) -> String {
+        let desired = self.band.desired;
+        match self.primary.rollout {
+            crate::model::RolloutState::InProgress => {
+                format!("rollout of {}, {nth} of {desired} started", self.primary.id)
+            }
+            _ => format!("{nth} of {desired} wanted"),
+        }
+    }
+
+    /// Stops what may be stopped and has to be for `unplaced` starts, and says what is in the way if that is not enough.
+    fn make_room(&self, draft: &mut Draft<'_>, unplaced: u32) -> Option<Blocked> {
+        let request = draft.request(self.definition.spec);
+        let (victims, blocked) = self.victims(draft, &request, unplaced);
+        for at in victims {
+            let seen = &draft.seen[at];
+            if seen.current {
+                stop_unhealthy(draft, at, "unhealthy, making room for its replacement");
+                continue;
+            }
+            let healthy = draft.count(Seen::healthy);
+            let cause = match draft.seen[at].phase {
+                Phase::Healthy => format!(
+                    "makes room for {}, {} healthy stay and {} must",
+                    self.primary.revision,
+                    healthy - 1,
+                    self.band.floor
+                ),
+                _ => format!("makes room for {}", self.primary.revision),
+            };
+            self.stop_old(draft, at, cause);
+        }
+        blocked
+    }
+
+    fn victims(
+        &self,
+        draft: &Draft<'_>,
+        request: &Request<'_>,
+        unplaced: u32,
+    ) -> (Vec<usize>, Option<Blocked>) {
+        let mut books = draft.books.clone();
+        let mut existing = draft.existing();
+        for seen in draft.seen.iter().filter(|seen| seen.leaves()) {
+            books.release(seen.view.record);
+            existing -= 1;
+        }
+        let candidates = self.candidates(draft);
+        let mut victims: Vec<usize> = Vec::new();
+        for _ in 0..unplaced {
+            if existing < self.band.cap && books.place(request).is_ok() {
+                existing += 1;
+                continue;
+            }
+            let free: Vec<usize> = candidates
+                .iter()
+                .copied()
+                .filter(|at| !victims.contains(at))
+                .collect();
+            let without = |some: &[usize]| {
+                let after = self.try_without(draft, &books, existing, request, &victims, some)?;
+                Some((some.to_vec(), after))
+            };
+            // All that may go, if that helps at all; then one that is enough by itself, else as many as it takes.
+            let most = free.iter().fold(Vec::new(), |mut some, at| {
+                some.push(*at);
+                if !self.may_stop(draft, &victims, &some) {
+                    some.pop();
+                }
+                some
+            });
+            let found = without(&most).filter(|_| !most.is_empty()).and_then(|all| {
+                let one = most.iter().find_map(|at| without(&[*at]));
+                let some = || (2..most.len()).find_map(|n| without(&most[..n]));
+                one.or_else(some).or(Some(all))
+            });
+            let Some((chosen, after)) = found else {
+                let stops = !victims.is_empty();
+                let blocked = self.blocked(draft, &mut books, existing, request, stops);
+                return (victims, Some(blocked));
+            };
+            existing = existing + 1 - chosen.len() as u32;
+            books = after;
+            victims.extend(chosen);
+        }
+        let waits = Some(Blocked::Waiting);
+        (victims, waits)
+    }
+
+    /// The books with a new task placed after `more` were stopped on top of `victims`; `None` when they may not all be
+    /// stopped or that is not enough.
+    fn try_without<'b>(
+        &self,
+        draft: &Draft<'_>,
+        books: &super::placement::Books<'b>,
+        existing: u32,
+        request: &Request<'_>,
+        victims: &[usize],
+        more: &[usize],
+    ) -> Option<super::placement::Books<'b>> {
+        let count = u32::try_from(more.len()).unwrap_or(u32::MAX);
+        if existing.saturating_sub(count) >= self.band.cap {
+            return None;
+        }
+        if !self.may_stop(draft, victims, more) {
+            return None;
+        }
+        let mut after = books.clone();
+        for at in more {
+            after.release(draft.seen[*at].view.record);
+        }
+        after.place(request).is_ok().then_some(after)
+    }
+
+    /// Tasks that may have to go for a new one, the least useful first.
+    fn candidates(&self, draft: &Draft<'_>) -> Vec<usize> {
+        let mut all = self.superseded(draft, |seen| seen.phase == Phase::Starting);
+        all.extend(self.superseded(draft, |seen| seen.phase == Phase::Unhealthy));
+        // One by one: only when nothing else is under way (semantics §4.21).
+        let busy = draft.started > 0
+            || draft
+                .seen
+                .iter()
+                .any(|seen| seen.leaves() || (seen.current && seen.good() && !seen.healthy()));
+        if !busy {
+            let unhealthy = draft.newest(|seen| seen.current && is_unhealthy(seen));
+            all.extend(unhealthy.last());
+        }
+        all.extend(self.superseded(draft, |seen| seen.phase == Phase::Warming));
+        all.extend(self.superseded(draft, |seen| seen.phase == Phase::Healthy));
+        all
+    }
+
+    /// Whether the floor holds after those were stopped. A task that is still warming up is spared in the same way: it may
+    /// be all that serves.
+    fn may_stop(&self, draft: &Draft<'_>, victims: &[usize], more: &[usize]) -> bool {
+        let asked = |phase: fn(Phase) -> bool| more.iter().any(|at| phase(draft.seen[*at].phase));
+        let left = |phase: fn(Phase) -> bool| {
+            let staying = draft.count(|seen| seen.stays() && phase(seen.phase));
+            let all = victims.iter().chain(more);
+            let going = all.filter(|at| phase(draft.seen[**at].phase)).count();
+            staying.saturating_sub(u32::try_from(going).unwrap_or(u32::MAX))
+        };
+        let healthy = left(|phase| phase == Phase::Healthy);
+        let serving = left(Phase::serves);
+        let costs_health = asked(|phase| matches!(phase, Phase::Healthy | Phase::Starting));
+        (!costs_health || healthy >= self.band.floor)
+            && (!asked(Phase::serves) || serving >= self.band.floor)
+    }
+
+    fn blocked(
+        &self,
+        draft: &Draft<'_>,
+        books: &mut super::placement::Books<'_>,
+        existing: u32,
+        request: &Request<'_>,
+        stops: bool,
+    ) -> Blocked {
+        match books.place(request) {
+            _ if stops => Blocked::Waiting,
+            Err(no_fit) => Blocked::Placement(no_fit),
+            Ok(_) if existing >= self.band.cap => {
+                let changing = draft.acts()
+                    || draft
+                        .seen
+                        .iter()
+                        .any(|seen| seen.leaves() || (seen.good() && !seen.healthy()));
+                if changing {
+                    Blocked::Waiting
+                } else {
+                    Blocked::Percentages
+                }
+            }
+            Ok(_) => Blocked::Waiting,
+        }
+    }
+
+    /// Superseded tasks that `which` picks, the least useful first: by phase, then those that are on a DRAINING instance, then
+    /// those of the oldest deployment, then the newest task.
+    fn superseded(&self, draft: &Draft<'_>, which: impl Fn(&Seen<'_>) -> bool) -> Vec<usize> {
+        let mut all = draft.newest(|seen| seen.superseded() && which(seen));
+        let age = |seen: &Seen<'_>| {
+            let position = draft
+                .record
+                .deployments
+                .iter()
+                .position(|d| d.owns(seen.view.record));
+            std::cmp::Reverse(position.unwrap_or(usize::MAX))
+        };
+        all.sort_by_key(|at| {
+            let seen = &draft.seen[*at];
+            (seen.phase, !seen.draining, age(seen))
+        });
+        all
+    }
+
+    fn superseded_cause(&self, seen: &Seen<'_>) -> String {
+        if seen.draining {
+            format!("instance {} is draining", seen.view.record.instance)
+        } else {
+            format!("superseded by {}", self.primary.id)
+        }
+    }
+
+    /// Stops a task that stood in; its deployment wants one less.
+    fn stop_old(&self, draft: &mut Draft<'_>, at: usize, cause: String) {
+        let task = draft.seen[at].view.record;
+        let good = draft.count(|seen| seen.good() && seen.view.record.spec == task.spec);
+        let unhealthy = is_unhealthy(&draft.seen[at]);
+        let owner = draft
+            .record
+            .deployments
+            .iter_mut()
+            .find(|d| d.status == DeploymentStatus::Active && d.owns(task));
+        // An unhealthy task may stand in beyond what its deployment wants; then it is no loss.
+        if let Some(owner) = owner
+            && (!unhealthy || good < owner.desired_count)
+        {
+            owner.desired_count = owner.desired_count.saturating_sub(1);
+        }
+        stop_scaled(draft, at, &self.primary, cause);
+    }
+}
+
+fn is_unhealthy(seen: &Seen<'_>) -> bool {
+    seen.stays() && seen.phase == Phase::Unhealthy
+}
+
+pub(super) fn stop_scaled(draft: &mut Draft<'_>, at: usize, by: &Deployment, cause: String) {
+    let reason = format!("Scaling activity initiated by (deployment {})", by.id);
+    draft.stop(at, StopCode::ServiceSchedulerInitiated, reason, cause);
+}
+
+pub(super) fn stop_unhealthy(draft: &mut Draft<'_>, at: usize, cause: &str) {
+    let message = events::unhealthy(draft.input.service, draft.seen[at].id());
+    draft.say(EventLevel::Warn, message);
+    let reason = "Task failed container health checks".to_owned();
+    let code = StopCode::ServiceSchedulerInitiated;
+    draft.stop(at, code, reason, cause.to_owned());
+}

@@ -1,0 +1,451 @@
+//! A service's record through its life: which deployment is PRIMARY, what has failed, when it is steady, how it goes.
+
+use super::decision::Plan;
+use super::observe::Phase;
+use super::plan::{Draft, PlanInput, Seen};
+use super::{events, retention, throttle};
+use crate::model::{
+    CompletedDeployment, Deployment, DeploymentId, DeploymentStatus, EventLevel, NoticeKind,
+    RolloutState, SchedulingStrategy, ServiceRecord, ServiceSpec, ServiceStatus, StopCode,
+    Throttle, hex_sha256,
+};
+
+/// Brings the record up to what the manifest says: settles what was under way, then makes the wanted revision PRIMARY.
+pub(super) fn follow(draft: &mut Draft<'_>, spec: &ServiceSpec) {
+    revive(draft);
+    adopt(draft);
+    let wanted = draft.input.definition;
+    let supersedes = wanted.is_some_and(|wanted| {
+        let primary = draft.record.primary();
+        primary.is_some_and(|primary| primary.spec != *wanted.hash)
+    });
+    if supersedes {
+        settle(draft);
+    } else {
+        scale_out_old(draft, spec);
+    }
+    if draft.record.spec != *spec {
+        draft.record.spec = spec.clone();
+    }
+    make_primary(draft);
+    let unregistered = draft.input.unregistered.map(|revision| {
+        format!(
+            "(service {}) was unable to find the task definition {revision}. Register it, or name one that is.",
+            draft.input.service
+        )
+    });
+    draft.notice(NoticeKind::Definition, EventLevel::Error, unregistered);
+    let about = match draft.record.primary() {
+        Some(primary) => format!("{} {}", spec.manifest_hash, primary.spec),
+        None => spec.manifest_hash.clone(),
+    };
+    draft.record.throttle.rebase(&about);
+}
+
+/// A service that was removed and stands in the folder again begins anew; what is still stopping goes on stopping.
+fn revive(draft: &mut Draft<'_>) {
+    if draft.record.status != ServiceStatus::Active {
+        let record = &mut draft.record;
+        record.status = ServiceStatus::Active;
+        record.inactive_at = None;
+        record.deployments.clear();
+        record.notices.clear();
+        record.throttle = Throttle::default();
+        record.steady = false;
+        record.created_at = draft.input.now;
+    }
+}
+
+/// Gives every running task a deployment: after the store was lost, tasks are there that no record speaks of.
+fn adopt(draft: &mut Draft<'_>) {
+    for at in draft.newest(Seen::stays) {
+        let task = draft.seen[at].view.record;
+        if draft.record.deployments.iter().any(|d| d.owns(task)) {
+            continue;
+        }
+        let used = |id: &DeploymentId| draft.record.deployments.iter().any(|d| d.id == *id);
+        let id = match task.deployment.clone().filter(|id| !used(id)) {
+            Some(id) => id,
+            None => fresh_id(draft),
+        };
+        let serving = draft.count(|seen| seen.serves() && seen.view.record.spec == task.spec);
+        draft.record.deployments.push(Deployment {
+            rollout_reason: events::in_progress(&id),
+            id,
+            status: DeploymentStatus::Active,
+            revision: task.revision_ref(),
+            spec: task.spec.clone(),
+            rollout: RolloutState::InProgress,
+            desired_count: serving,
+            failed_tasks: 0,
+            created_at: task.created_at,
+            updated_at: draft.input.now,
+        });
+    }
+}
+
+/// Before a newer one takes over: a rollout that has in fact arrived is COMPLETED, so that there is something to roll back
+/// to (design §8).
+fn settle(draft: &mut Draft<'_>) {
+    draft.sort_into_groups();
+    let wanted = match draft.record.spec.scheduling {
+        SchedulingStrategy::Replica => Some(draft.record.spec.desired_count),
+        SchedulingStrategy::Daemon => draft.record.primary().map(|p| p.desired_count),
+    };
+    if wanted.is_some_and(|wanted| arrived(draft, wanted)) {
+        complete(draft);
+    }
+}
+
+/// More tasks wanted in the middle of a rollout: the revision that serves grows as well (semantics §4.22).
+fn scale_out_old(draft: &mut Draft<'_>, spec: &ServiceSpec) {
+    let more = spec
+        .desired_count
+        .saturating_sub(draft.record.spec.desired_count);
+    let old = draft
+        .record
+        .deployments
+        .iter_mut()
+        .find(|d| d.status == DeploymentStatus::Active && d.desired_count > 0);
+    if let (Some(old), true) = (old, more > 0) {
+        old.desired_count += more;
+    }
+}
+
+fn make_primary(draft: &mut Draft<'_>) {
+    let Some(wanted) = draft.input.definition else {
+        return;
+    };
+    let now = draft.input.now;
+    if let Some(primary) = primary_mut(&mut draft.record)
+        && primary.spec == *wanted.hash
+    {
+        if primary.revision != *wanted.revision {
+            primary.revision = wanted.revision.clone();
+        }
+        return;
+    }
+    let known = draft
+        .record
+        .deployments
+        .iter()
+        .position(|d| d.spec == *wanted.hash);
+    // A revert finds the deployment it reverts to, so its tasks stay what they are.
+    let mut primary = match known {
+        Some(at) => draft.record.deployments.remove(at),
+        None => Deployment {
+            id: fresh_id(draft),
+            status: DeploymentStatus::Primary,
+            revision: wanted.revision.clone(),
+            spec: wanted.hash.clone(),
+            rollout: RolloutState::InProgress,
+            rollout_reason: String::new(),
+            desired_count: 0,
+            failed_tasks: 0,
+            created_at: now,
+            updated_at: now,
+        },
+    };
+    primary.status = DeploymentStatus::Primary;
+    primary.revision = wanted.revision.clone();
+    primary.rollout = RolloutState::InProgress;
+    primary.rollout_reason = events::in_progress(&primary.id);
+    primary.updated_at = now;
+
+    let old = draft.record.primary().cloned();
+    let serving = old
+        .as_ref()
+        .map(|old| draft.count(|seen| seen.serves() && old.owns(seen.view.record)));
+    if let (Some(old), Some(serving)) = (primary_mut(&mut draft.record), serving) {
+        old.status = DeploymentStatus::Active;
+        old.desired_count = serving;
+        old.updated_at = now;
+        if old.rollout == RolloutState::InProgress {
+            old.rollout_reason = events::superseded(&old.id, &primary.id);
+        }
+    }
+    let replaces = old.map_or_else(String::new, |old| format!(", replacing {}", old.revision));
+    let message = format!(
+        "(service {}) (deployment {}) deployment in progress: {}{replaces}.",
+        draft.input.service, primary.id, primary.revision
+    );
+    draft.say(EventLevel::Info, message);
+    draft.record.deployments.insert(0, primary);
+    draft.record.steady = false;
+}
+
+/// `ecs-svc/` and 19 digits, from the cluster, the service and a counter: unlike any that a task or a deployment has.
+fn fresh_id(draft: &mut Draft<'_>) -> DeploymentId {
+    loop {
+        draft.record.deployment_counter += 1;
+        let id = deployment_id(
+            draft.input.cluster.name.as_str(),
+            draft.input.service.as_str(),
+            draft.record.deployment_counter,
+        );
+        let known = draft.record.deployments.iter().any(|d| d.id == id)
+            || draft
+                .seen
+                .iter()
+                .any(|seen| seen.view.record.deployment.as_ref() == Some(&id));
+        if !known {
+            return id;
+        }
+    }
+}
+
+pub(super) fn deployment_id(cluster: &str, service: &str, number: u64) -> DeploymentId {
+    let hash = hex_sha256(format!("{cluster}/{service}/{number}").as_bytes());
+    let bits = hash
+        .get(..16)
+        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+        .unwrap_or(number);
+    let low = 1_000_000_000_000_000_000;
+    DeploymentId::new(format!("ecs-svc/{}", low + bits % (9 * low)))
+}
+
+fn primary_mut(record: &mut ServiceRecord) -> Option<&mut Deployment> {
+    record
+        .deployments
+        .iter_mut()
+        .find(|d| d.status == DeploymentStatus::Primary)
+}
+
+/// Takes in the tasks that ended by themselves, each once: counts them, says why, and marks them as over.
+pub(super) fn bury(draft: &mut Draft<'_>) {
+    tell_of_the_dying(draft);
+    let mut ended = draft.newest(Draft::ends_by_itself);
+    ended.reverse();
+    for at in ended {
+        let seen = &draft.seen[at];
+        let (task, status, spec) = (seen.view.record, seen.view.status, seen.view.spec);
+        let why = status.map_or_else(String::new, |status| events::end(status, spec));
+        if !draft.record.throttle.has_counted(&task.id) {
+            let healthy = draft.judge.was_healthy(&seen.view);
+            draft.record.throttle.counted.push(task.id.clone());
+            count_end(draft, at, healthy);
+            let over = draft.seen[at].phase == Phase::Gone;
+            let told = status.filter(|status| over || !status.last_log_lines.is_empty());
+            match told {
+                Some(status) => {
+                    let message = events::died(draft.input.service, task, status, spec);
+                    draft.say(EventLevel::Warn, message);
+                }
+                None => draft.record.dying.push(task.id.clone()),
+            }
+            let cause = format!("replaces {}: {why}", task.id.short());
+            draft.causes.push(cause);
+        }
+        let code = status
+            .and_then(|status| status.stop_code)
+            .unwrap_or(StopCode::EssentialContainerExited);
+        let reason = status
+            .and_then(|status| status.stopped_reason.clone())
+            .unwrap_or_else(|| why.clone());
+        draft.stop(at, code, reason, format!("ended by itself: {why}"));
+    }
+    credit_the_healthy(draft);
+}
+
+/// Says why a task ended that was seen ending before all was known about it.
+fn tell_of_the_dying(draft: &mut Draft<'_>) {
+    for id in std::mem::take(&mut draft.record.dying) {
+        let Some(seen) = draft.seen.iter().find(|seen| *seen.id() == id) else {
+            continue;
+        };
+        match seen.view.status {
+            Some(status) if seen.phase == Phase::Gone || !status.last_log_lines.is_empty() => {
+                let service = draft.input.service;
+                let message = events::died(service, seen.view.record, status, seen.view.spec);
+                draft.say(EventLevel::Warn, message);
+            }
+            _ => draft.record.dying.push(id),
+        }
+    }
+}
+
+fn count_end(draft: &mut Draft<'_>, at: usize, was_healthy: bool) {
+    let now = draft.input.now;
+    let task = draft.seen[at].view.record;
+    let Some(deployment) = draft.record.deployments.iter_mut().find(|d| d.owns(task)) else {
+        return;
+    };
+    let primary = deployment.status == DeploymentStatus::Primary;
+    match (was_healthy, primary) {
+        (true, true) => {
+            if draft.record.throttle.succeed(task.created_at) {
+                deployment.failed_tasks = 0;
+            }
+        }
+        // It is replaced from its own revision (semantics §4.22).
+        (true, false) => {}
+        (false, true) => {
+            deployment.failed_tasks += 1;
+            draft.record.throttle.fail(task.created_at, now);
+        }
+        (false, false) => {
+            deployment.failed_tasks += 1;
+            deployment.desired_count = deployment.desired_count.saturating_sub(1);
+        }
+    }
+}
+
+fn credit_the_healthy(draft: &mut Draft<'_>) {
+    let Some(primary) = draft.record.primary() else {
+        return;
+    };
+    let newest = draft
+        .seen
+        .iter()
+        .filter(|seen| seen.healthy() && primary.owns(seen.view.record))
+        .map(|seen| seen.view.record.created_at)
+        .max();
+    if let Some(created) = newest
+        && draft.record.throttle.succeed(created)
+        && let Some(primary) = primary_mut(&mut draft.record)
+    {
+        primary.failed_tasks = 0;
+    }
+    let impaired = (draft.record.throttle.failures >= throttle::IMPAIRED)
+        .then(|| events::impaired(draft.input.service));
+    draft.notice(NoticeKind::Impaired, EventLevel::Warn, impaired);
+}
+
+/// Whether `wanted` tasks are healthy and nothing else exists.
+fn arrived(draft: &Draft<'_>, wanted: u32) -> bool {
+    draft.count(|seen| seen.current && seen.healthy()) == wanted && draft.existing() == wanted
+}
+
+fn complete(draft: &mut Draft<'_>) {
+    let now = draft.input.now;
+    let Some(primary) = primary_mut(&mut draft.record) else {
+        return;
+    };
+    if primary.rollout == RolloutState::Completed {
+        return;
+    }
+    primary.rollout = RolloutState::Completed;
+    primary.rollout_reason = events::rollout_completed(&primary.id);
+    primary.updated_at = now;
+    let completed = CompletedDeployment {
+        id: primary.id.clone(),
+        revision: primary.revision.clone(),
+        spec: primary.spec.clone(),
+        at: now,
+    };
+    let message = events::completed(draft.input.service, &completed.id);
+    draft.record.last_completed = Some(completed);
+    draft.say(EventLevel::Info, message);
+}
+
+/// After everything was decided: the deployments' counts, COMPLETED, steady. `wanted` is how many tasks there should be,
+/// where that is known.
+pub(super) fn conclude(draft: &mut Draft<'_>, wanted: Option<u32>) {
+    if let (Some(wanted), Some(primary)) = (wanted, primary_mut(&mut draft.record)) {
+        primary.desired_count = wanted;
+    }
+    let steady = wanted.is_some_and(|wanted| !draft.acts() && arrived(draft, wanted));
+    if steady {
+        complete(draft);
+        if !draft.record.steady {
+            let message = events::steady(draft.input.service);
+            draft.say(EventLevel::Info, message);
+        }
+    }
+    draft.record.steady = steady;
+    let seen = &draft.seen;
+    draft.record.deployments.retain(|deployment| {
+        deployment.status == DeploymentStatus::Primary
+            || deployment.desired_count > 0
+            || seen
+                .iter()
+                .any(|seen| seen.phase.exists() && deployment.owns(seen.view.record))
+    });
+}
+
+/// A service that is not in the folder any more: ACTIVE → DRAINING → INACTIVE, then forgotten (semantics §4.35). Removing is
+/// not bound by the floor.
+pub(super) fn remove(input: &PlanInput<'_>) -> Plan {
+    let Some(record) = input.record else {
+        return remove_strays(input);
+    };
+    let mut draft = Draft::new(input, record.clone(), 0);
+    for at in draft.newest(Seen::stays) {
+        stop_removed(&mut draft, at);
+    }
+    for deployment in &mut draft.record.deployments {
+        deployment.desired_count = 0;
+    }
+    draft.record.steady = false;
+    draft.record.notices.clear();
+    draft.record.dying.clear();
+    if draft.seen.iter().any(|seen| seen.phase.exists()) {
+        draft.record.status = ServiceStatus::Draining;
+        draft.record.inactive_at = None;
+        return draft.finish();
+    }
+    draft.record.status = ServiceStatus::Inactive;
+    draft.record.deployments.clear();
+    let since = *draft.record.inactive_at.get_or_insert(input.now);
+    let forget = retention::of_removed(&mut draft, since);
+    let mut plan = draft.finish();
+    if forget {
+        plan.record = None;
+        plan.forget = true;
+    }
+    plan
+}
+
+/// Tasks of a service that neither the folder nor the store knows.
+fn remove_strays(input: &PlanInput<'_>) -> Plan {
+    let Some(first) = input.tasks.first() else {
+        return Plan::default();
+    };
+    let since = input
+        .tasks
+        .iter()
+        .filter_map(|task| task.status?.stopped_at)
+        .max()
+        .unwrap_or(first.record.created_at);
+    // The record is only a place to work on; it is not kept.
+    let mut draft = Draft::new(input, stray_record(input), 0);
+    for at in draft.newest(Seen::stays) {
+        stop_removed(&mut draft, at);
+    }
+    if !draft.seen.iter().any(|seen| seen.phase.exists()) {
+        retention::of_removed(&mut draft, since);
+    }
+    let mut plan = draft.finish();
+    plan.record = None;
+    plan
+}
+
+fn stray_record(input: &PlanInput<'_>) -> ServiceRecord {
+    let family = input
+        .tasks
+        .first()
+        .map_or_else(|| "".into(), |task| task.record.family.clone());
+    let spec = ServiceSpec {
+        cluster: input.cluster.name.clone(),
+        name: input.service.clone(),
+        family,
+        revision: None,
+        desired_count: 0,
+        scheduling: SchedulingStrategy::Replica,
+        minimum_healthy_percent: 0,
+        maximum_percent: 100,
+        health_check_grace_period: 0,
+        placement_constraints: Vec::new(),
+        tags: std::collections::BTreeMap::new(),
+        labels: std::collections::BTreeMap::new(),
+        enable_execute_command: false,
+        manifest_hash: String::new(),
+    };
+    ServiceRecord::new(spec, input.now)
+}
+
+fn stop_removed(draft: &mut Draft<'_>, at: usize) {
+    let reason = format!("(service {}) was removed", draft.input.service);
+    let cause = "the service was removed".to_owned();
+    draft.stop(at, StopCode::ServiceSchedulerInitiated, reason, cause);
+}

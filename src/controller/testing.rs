@@ -1,0 +1,464 @@
+//! A small world to plan in: one service, its tasks, some instances, a clock that tests move.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::placement::InstanceView;
+use super::{Decision, Definition, Plan, PlanInput, TaskView, plan};
+use crate::model::{
+    ClusterName, ClusterSpec, ContainerSpec, ContainerStatus, DesiredStatus, HealthCheck,
+    HealthStatus, Instance, InstanceDesired, InstanceId, LastStatus, PortMapping, Reservation,
+    Reserved, Resources, RevisionRef, SchedulingStrategy, ServiceRecord, ServiceSpec, StopCode,
+    StopOrder, TaskId, TaskRecord, TaskSpec, TaskStatus, Timestamp,
+};
+
+/// A task specification with one essential container.
+pub fn task_spec(image: &str) -> TaskSpec {
+    serde_json::from_value(serde_json::json!({
+        "family": "web",
+        "containers": [{"name": "app", "image": image, "essential": true}],
+    }))
+    .expect("a task specification")
+}
+
+pub fn app(spec: &mut TaskSpec) -> &mut ContainerSpec {
+    &mut spec.containers[0]
+}
+
+pub fn with_health_check(mut spec: TaskSpec) -> TaskSpec {
+    app(&mut spec).health_check = Some(HealthCheck {
+        command: vec!["CMD".to_owned(), "true".to_owned()],
+        interval: 30,
+        timeout: 5,
+        retries: 3,
+        start_period: 0,
+    });
+    spec
+}
+
+pub fn with_port(mut spec: TaskSpec, host_port: Option<u16>) -> TaskSpec {
+    app(&mut spec).port_mappings.push(PortMapping {
+        container_port: 80,
+        host_port,
+        protocol: crate::model::Protocol::Tcp,
+        name: None,
+    });
+    spec
+}
+
+pub fn service_spec(count: u32) -> ServiceSpec {
+    ServiceSpec {
+        cluster: ClusterName::default(),
+        name: "web".into(),
+        family: "web".into(),
+        revision: None,
+        desired_count: count,
+        scheduling: SchedulingStrategy::Replica,
+        minimum_healthy_percent: 100,
+        maximum_percent: 200,
+        health_check_grace_period: 0,
+        placement_constraints: Vec::new(),
+        tags: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        enable_execute_command: false,
+        manifest_hash: "m1".to_owned(),
+    }
+}
+
+pub fn instance(id: &str) -> Instance {
+    Instance {
+        id: id.into(),
+        engine_id: format!("engine-{id}"),
+        engine_version: "20.10".to_owned(),
+        api_version: "1.41".to_owned(),
+        agent_version: "0".to_owned(),
+        registered: Resources {
+            cpu: 4096,
+            memory: 8192,
+        },
+        reserved_ports: Default::default(),
+        attributes: BTreeMap::new(),
+        registered_at: Timestamp::from_millis(0),
+        connected: true,
+        connected_at: Timestamp::from_millis(0),
+    }
+}
+
+pub struct Task {
+    pub record: TaskRecord,
+    pub status: Option<TaskStatus>,
+    /// What every container of it writes before it ends.
+    pub log: Vec<String>,
+}
+
+pub struct World {
+    pub cluster: ClusterSpec,
+    pub service: Option<ServiceSpec>,
+    pub revision: u32,
+    pub spec: Arc<TaskSpec>,
+    pub record: Option<ServiceRecord>,
+    pub tasks: BTreeMap<TaskId, Task>,
+    pub specs: BTreeMap<crate::model::SpecHash, Arc<TaskSpec>>,
+    pub instances: BTreeMap<InstanceId, (Instance, InstanceDesired, Reserved)>,
+    pub now: Timestamp,
+    /// Lines of all plans since they were last asked for.
+    pub log: Vec<String>,
+    ids: u32,
+}
+
+impl World {
+    /// `count` tasks wanted, nothing there, one instance.
+    pub fn of(count: u32, spec: TaskSpec) -> Self {
+        let mut world = Self {
+            cluster: ClusterSpec::named(ClusterName::default()),
+            service: Some(service_spec(count)),
+            revision: 0,
+            spec: Arc::new(spec.clone()),
+            record: None,
+            tasks: BTreeMap::new(),
+            specs: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            now: Timestamp::from_millis(1_000_000),
+            log: Vec::new(),
+            ids: 0,
+        };
+        world.deploy(1, spec);
+        world.add_instance("local");
+        world
+    }
+
+    pub fn add_instance(&mut self, id: &str) {
+        let view = (instance(id), InstanceDesired::Active, Reserved::default());
+        self.instances.insert(id.into(), view);
+    }
+
+    /// The family's newest revision becomes that.
+    pub fn deploy(&mut self, revision: u32, spec: TaskSpec) {
+        self.revision = revision;
+        self.spec = Arc::new(spec);
+        self.specs.insert(self.spec.hash(), Arc::clone(&self.spec));
+    }
+
+    pub fn manifest(&mut self) -> &mut ServiceSpec {
+        self.service.as_mut().expect("a service")
+    }
+
+    pub fn percentages(&mut self, minimum: u32, maximum: u32) {
+        let manifest = self.manifest();
+        manifest.minimum_healthy_percent = minimum;
+        manifest.maximum_percent = maximum;
+    }
+
+    pub fn plan(&self) -> Plan {
+        self.plan_with(false)
+    }
+
+    /// The plan when tasks and instances are handed over in the opposite order.
+    pub fn plan_of_reversed(&self) -> Plan {
+        self.plan_with(true)
+    }
+
+    fn plan_with(&self, reversed: bool) -> Plan {
+        let mut tasks: Vec<TaskView<'_>> = self
+            .tasks
+            .values()
+            .map(|task| TaskView {
+                record: &task.record,
+                status: task.status.as_ref(),
+                lost: false,
+                spec: self.specs.get(&task.record.spec).map(Arc::as_ref),
+            })
+            .collect();
+        let mut instances: Vec<InstanceView<'_>> = self
+            .instances
+            .values()
+            .map(|(instance, desired, reserved)| InstanceView {
+                instance,
+                desired: *desired,
+                reserved,
+                others: Vec::new(),
+            })
+            .collect();
+        if reversed {
+            tasks.reverse();
+            instances.reverse();
+        }
+        let revision = RevisionRef {
+            family: "web".into(),
+            revision: self.revision,
+        };
+        let hash = self.spec.hash();
+        plan(&PlanInput {
+            cluster: &self.cluster,
+            service: &"web".into(),
+            desired: self.service.as_ref(),
+            definition: self.service.as_ref().map(|_| Definition {
+                revision: &revision,
+                hash: &hash,
+                spec: &self.spec,
+            }),
+            unregistered: None,
+            record: self.record.as_ref(),
+            tasks: &tasks,
+            instances: &instances,
+            now: self.now,
+        })
+    }
+
+    /// Records a plan as the worker would.
+    pub fn apply(&mut self, plan: Plan) {
+        self.release();
+        for decision in plan.decisions {
+            self.log.push(decision.to_string());
+            self.decide(decision);
+        }
+        for event in plan.events {
+            self.log
+                .push(format!("{:?}: {event}", event.level).to_uppercase_level());
+        }
+        if plan.forget {
+            self.record = None;
+            self.log.push("forget the service".to_owned());
+        } else if let Some(record) = plan.record {
+            self.record = Some(record);
+        }
+        self.release();
+    }
+
+    fn decide(&mut self, decision: Decision) {
+        match decision {
+            Decision::StartTask {
+                instance,
+                deployment,
+                revision,
+                spec,
+                ports,
+                dns_names,
+                ..
+            } => {
+                self.ids += 1;
+                let id = TaskId::new(format!("task{:08}{:020}", self.ids, 0));
+                let held = Reservation {
+                    resources: Resources::needed_by(&self.specs[&spec]),
+                    ports: ports
+                        .iter()
+                        .filter(|claim| claim.host_port > 0)
+                        .map(|claim| (claim.protocol, claim.host_port))
+                        .collect(),
+                };
+                let booked = &mut self.instances.get_mut(&instance).expect("placed").2;
+                for (other, reservation) in &booked.0 {
+                    assert!(
+                        reservation.ports.is_disjoint(&held.ports),
+                        "{other} holds a port of {id}"
+                    );
+                }
+                booked.0.insert(id.clone(), held);
+                let record = TaskRecord {
+                    id: id.clone(),
+                    cluster: ClusterName::default(),
+                    instance,
+                    group: "service:web".to_owned(),
+                    service: Some("web".into()),
+                    deployment: Some(deployment),
+                    family: revision.family,
+                    revision: revision.revision,
+                    spec,
+                    desired: DesiredStatus::Running,
+                    stop: None,
+                    created_at: self.now,
+                    dns_names,
+                    ports,
+                };
+                let task = Task {
+                    record,
+                    status: None,
+                    log: Vec::new(),
+                };
+                self.tasks.insert(id, task);
+            }
+            Decision::StopTask {
+                id, code, reason, ..
+            } => {
+                let at = self.now;
+                let task = self.task(&id);
+                assert_eq!(task.record.desired, DesiredStatus::Running, "stopped twice");
+                task.record.desired = DesiredStatus::Stopped;
+                task.record.stop = Some(StopOrder { code, reason, at });
+            }
+            Decision::DeleteTask { id, .. } => {
+                let task = self.tasks.remove(&id).expect("a task to delete");
+                assert!(task.status.is_some_and(|status| status.is_stopped()));
+            }
+        }
+    }
+
+    fn release(&mut self) {
+        for (_, _, reserved) in self.instances.values_mut() {
+            reserved.0.retain(|id, _| {
+                let status = self.tasks.get(id).and_then(|task| task.status.as_ref());
+                status.is_none_or(|status| !status.is_stopped()) && self.tasks.contains_key(id)
+            });
+        }
+    }
+
+    /// Plans and applies until a plan changes nothing.
+    pub fn settle(&mut self) {
+        for _ in 0..50 {
+            let plan = self.plan();
+            if plan.is_empty() {
+                return;
+            }
+            self.apply(plan);
+        }
+        panic!("plans without end:\n{}", self.log.join("\n"));
+    }
+
+    /// What was planned since this was last asked, one line each.
+    pub fn said(&mut self) -> String {
+        self.settle();
+        std::mem::take(&mut self.log).join("\n")
+    }
+
+    pub fn pass(&mut self, seconds: u64) {
+        self.now = self.now.plus(Duration::from_secs(seconds));
+    }
+
+    pub fn task(&mut self, id: &TaskId) -> &mut Task {
+        self.tasks.get_mut(id).expect("a task")
+    }
+
+    pub fn ids(&self, which: impl Fn(&Task) -> bool) -> Vec<TaskId> {
+        self.tasks
+            .iter()
+            .filter(|(_, task)| which(task))
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
+    /// The task with that number, in the order of their starts from 1.
+    pub fn nth(&self, number: u32) -> TaskId {
+        TaskId::new(format!("task{number:08}{:020}", 0))
+    }
+
+    /// Every task that should run and does not yet becomes RUNNING.
+    pub fn run_all(&mut self) {
+        let now = self.now;
+        for task in self.tasks.values_mut() {
+            let wanted = task.record.desired == DesiredStatus::Running;
+            let status = task.status.get_or_insert_default();
+            if wanted && status.last_status < LastStatus::Running {
+                status.last_status = LastStatus::Running;
+                status.started_at = Some(now);
+            }
+        }
+    }
+
+    /// Every task that is ordered to stop has stopped.
+    pub fn stop_all(&mut self) {
+        let now = self.now;
+        for task in self.tasks.values_mut() {
+            let status = task.status.get_or_insert_default();
+            if task.record.desired == DesiredStatus::Stopped && !status.is_stopped() {
+                status.last_status = LastStatus::Stopped;
+                status.stopped_at = Some(now);
+            }
+        }
+    }
+
+    pub fn health(&mut self, id: &TaskId, health: HealthStatus) {
+        let now = self.now;
+        let status = self.task(id).status.get_or_insert_default();
+        status.health = health;
+        if health == HealthStatus::Healthy {
+            status.healthy_at.get_or_insert(now);
+        }
+    }
+
+    /// Every RUNNING task's health check passes.
+    pub fn all_healthy(&mut self) {
+        for id in self.ids(|task| {
+            task.status
+                .as_ref()
+                .is_some_and(|status| status.last_status == LastStatus::Running)
+        }) {
+            self.health(&id, HealthStatus::Healthy);
+        }
+    }
+
+    /// The task's container ends by itself.
+    pub fn exit(&mut self, id: &TaskId, code: i64) {
+        let now = self.now;
+        let task = self.task(id);
+        let log = task.log.clone();
+        let status = task.status.get_or_insert_default();
+        status.stop_code = Some(match status.last_status < LastStatus::Running {
+            true => StopCode::TaskFailedToStart,
+            false => StopCode::EssentialContainerExited,
+        });
+        status.last_status = LastStatus::Stopped;
+        status.stopped_reason = Some("Essential container in task exited".to_owned());
+        status.execution_stopped_at = Some(now);
+        status.stopped_at = Some(now);
+        status.last_log_lines = log;
+        status.containers = vec![ContainerStatus {
+            name: "app".to_owned(),
+            exit_code: Some(code),
+            finished_at: Some(now),
+            ..ContainerStatus::default()
+        }];
+    }
+
+    /// Runs the wanted number of healthy tasks and forgets how it came to that.
+    pub fn steady(&mut self) {
+        for _ in 0..20 {
+            self.settle();
+            self.run_all();
+            self.all_healthy();
+            self.stop_all();
+            self.pass(u64::from(self.cluster.healthy_after));
+        }
+        self.settle();
+        assert!(self.record.as_ref().is_none_or(|record| record.steady));
+        self.log.clear();
+    }
+
+    /// Counts of existing tasks and healthy ones, as the promise P3 counts them.
+    pub fn counts(&self) -> (u32, u32) {
+        let (mut existing, mut healthy) = (0, 0);
+        for task in self.tasks.values() {
+            let status = task.status.clone().unwrap_or_default();
+            existing += u32::from(!status.is_stopped());
+            let checked = self.specs[&task.record.spec].has_health_check();
+            let fine = match (checked, status.started_at) {
+                (true, _) => status.health == HealthStatus::Healthy,
+                (false, Some(started)) => {
+                    self.now.since(started).as_secs() >= u64::from(self.cluster.healthy_after)
+                }
+                (false, None) => false,
+            };
+            let wanted = task.record.desired == DesiredStatus::Running;
+            healthy += u32::from(
+                wanted
+                    && fine
+                    && status.last_status == LastStatus::Running
+                    && status.execution_stopped_at.is_none(),
+            );
+        }
+        (existing, healthy)
+    }
+}
+
+trait UppercaseLevel {
+    fn to_uppercase_level(self) -> String;
+}
+
+impl UppercaseLevel for String {
+    fn to_uppercase_level(self) -> String {
+        match self.split_once(':') {
+            Some((level, rest)) => format!("{}:{rest}", level.to_uppercase()),
+            None => self,
+        }
+    }
+}
