@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep};
 
 use super::body::{CreateBody, HostConfig};
 use super::{
-    Attachment, ContainerState, EngineError, ErrorKind, ObservedContainer, SharedEngine, labels,
-    pause,
+    Attachment, ContainerState, Engine, EngineError, ErrorKind, ObservedContainer, SharedEngine,
+    labels, pause,
 };
 
 /// How long a lease that somebody holds is asked for again before it is refused; and how long a lease may stay created
@@ -200,7 +200,7 @@ pub fn container_name(cluster: &str) -> String {
 ///
 /// # Errors
 /// The engine's own, and [`LeaseError::NotALease`].
-pub async fn holder(engine: &SharedEngine, cluster: &str) -> Result<Option<Holder>, LeaseError> {
+pub async fn holder(engine: &dyn Engine, cluster: &str) -> Result<Option<Holder>, LeaseError> {
     Ok(current(engine, cluster)
         .await?
         .filter(|container| container.state == ContainerState::Running)
@@ -208,7 +208,7 @@ pub async fn holder(engine: &SharedEngine, cluster: &str) -> Result<Option<Holde
 }
 
 async fn current(
-    engine: &SharedEngine,
+    engine: &dyn Engine,
     cluster: &str,
 ) -> Result<Option<ObservedContainer>, LeaseError> {
     let name = container_name(cluster);
@@ -261,7 +261,7 @@ impl Lease {
                 Err(error) if error.kind == ErrorKind::NameConflict => {}
                 Err(error) => return Err(error.into()),
             }
-            let Some(other) = current(engine, cluster).await? else {
+            let Some(other) = current(engine.as_ref(), cluster).await? else {
                 continue;
             };
             let other_holder = Holder::of(&other);
