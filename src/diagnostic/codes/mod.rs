@@ -102,10 +102,7 @@ fn canonical(code: &str) -> String {
 impl fmt::Display for Page {
     /// The whole page as plain text, ending in a line break.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
+        let severity = self.severity.as_str();
         writeln!(f, "{} ({severity}): {}", self.code, self.title)?;
         writeln!(f, "\n{}", self.why)?;
         for (heading, example) in [("Wrong:", self.wrong), ("Right:", self.right)] {
