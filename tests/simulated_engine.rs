@@ -413,3 +413,40 @@ async fn a_run_is_a_function_of_its_seed() {
     assert_eq!(first, second);
     assert_ne!(first, other);
 }
+
+/// The kinds of command that the example folder has.
+#[tokio::test(start_paused = true)]
+async fn the_example_s_commands_do_what_they_do_on_a_real_engine() {
+    let engine = engine(1).await;
+    let shell = |script: &str| CreateBody {
+        cmd: Some(["sh", "-c", script].map(str::to_owned).to_vec()),
+        ..app()
+    };
+    let migrate = "mkdir -p /site && echo 1 > /site/schema && echo migrated to schema 1";
+    let migrate = start(&engine, "migrate", &shell(migrate)).await;
+    let serve = "echo \"$GREETING from $(hostname -i)\" > /site/index.html\nexec httpd -f -p 8080 -h /site\n";
+    let serve = start(&engine, "serve", &shell(serve)).await;
+    let work = "n=0; while true; do n=$((n+1)); echo \"job $n: $(wget -q -O - http://web:8080/ || echo no)\"; sleep 2; done";
+    let work = CreateBody {
+        healthcheck: Some(HealthcheckBody {
+            test: ["CMD-SHELL", "test -n \"$(find /tmp/alive -mmin -1)\""]
+                .map(str::to_owned)
+                .to_vec(),
+            interval: Some(5_000_000_000),
+            ..HealthcheckBody::default()
+        }),
+        ..shell(work)
+    };
+    let work = start(&engine, "work", &work).await;
+    tokio::time::sleep(secs(60)).await;
+    assert_eq!(
+        state(&engine, &migrate).await,
+        (ContainerState::Exited, Some(0))
+    );
+    assert_eq!(state(&engine, &serve).await.0, ContainerState::Running);
+    let seen = engine.inspect_container(&work).await.expect("it exists");
+    assert_eq!(
+        (seen.state, seen.health),
+        (ContainerState::Running, HealthStatus::Healthy)
+    );
+}

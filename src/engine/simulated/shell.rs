@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use crate::engine::OutputStream;
 
+/// Stands for the output of a command substitution, which nobody ran and nobody knows. It is never printed.
+const SUBSTITUTED: char = '\u{FFFC}';
+
 /// One step of a program. Jumps hold indices into the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
@@ -345,6 +348,7 @@ impl Compiler<'_> {
     }
 
     fn print(&mut self, text: String, redirects: &[Redirect]) {
+        let text = text.replace(SUBSTITUTED, "");
         let op = redirects.iter().rev().find_map(|redirect| match redirect {
             Redirect::File {
                 descriptor: 1,
@@ -368,6 +372,10 @@ impl Compiler<'_> {
             .map(String::as_str)
             .filter(|argument| *argument != "]")
             .collect();
+        if arguments.iter().any(|text| text.contains(SUBSTITUTED)) {
+            self.ops.push(Op::Unknown("test".to_owned()));
+            return Ok(());
+        }
         let (negate, arguments) = match arguments.as_slice() {
             ["!", rest @ ..] => (true, rest),
             rest => (false, rest),
@@ -568,7 +576,7 @@ fn tokens(text: &str, env: &BTreeMap<String, String>) -> Parsed<Vec<Token>> {
     Ok(out)
 }
 
-/// `$NAME`, `${NAME}`, `$!` and the like; `$(…)` becomes nothing, since nobody runs it.
+/// `$NAME`, `${NAME}`, `$!` and the like; `$(…)` becomes [`SUBSTITUTED`].
 fn expand(
     chars: &mut std::iter::Peekable<std::str::Chars<'_>>,
     env: &BTreeMap<String, String>,
@@ -584,6 +592,7 @@ fn expand(
                     _ => {}
                 }
                 if depth == 0 {
+                    into.push(SUBSTITUTED);
                     return Ok(());
                 }
             }
@@ -696,6 +705,12 @@ mod tests {
             ops(&["sh", "-c", "trap '' TERM"]).first(),
             Some(&Op::Trap(None))
         );
+    }
+
+    #[test]
+    fn a_test_of_what_nobody_knows_has_no_verdict() {
+        let argv = ["sh", "-c", "test -n \"$(find /tmp/alive -mmin -1)\""].map(str::to_owned);
+        assert!(!compile(&argv, &BTreeMap::new()).is_understood());
     }
 
     #[test]
