@@ -28,7 +28,7 @@ use crate::model::{
 
 mod references;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Which resource a document declares.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -10,9 +10,12 @@
 //! All but `source` and `watch` is pure: no file, clock or environment is looked at.
 
 pub mod document;
+pub mod export;
 pub mod fates;
+pub mod init;
 pub mod load;
 mod quantity;
+pub mod reference;
 mod report;
 pub mod resolve;
 pub mod rules;

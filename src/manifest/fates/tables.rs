@@ -378,7 +378,10 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
 pub(super) const SERVICE: &[Row] = &[
     row("cluster", Honoured),
     row("serviceName", Honoured),
-    row("taskDefinition", Honoured),
+    row(
+        "taskDefinition",
+        Differs("of an ARN of AWS only the family is taken: revisions are numbered anew here"),
+    ),
     by_value(
         "availabilityZoneRebalancing",
         NotYet("tasks are not moved between availability zones"),
