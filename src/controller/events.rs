@@ -2,7 +2,8 @@
 
 use super::placement::NoFit;
 use crate::model::{
-    ContainerStatus, DeploymentId, ServiceName, StopCode, TaskId, TaskRecord, TaskSpec, TaskStatus,
+    ContainerStatus, DeploymentId, RevisionRef, ServiceName, StopCode, TaskId, TaskRecord,
+    TaskSpec, TaskStatus,
 };
 
 /// Longest piece of a container's own output in an event, in characters.
@@ -51,6 +52,22 @@ pub(super) fn configuration(service: &ServiceName) -> String {
         "(service {service}) was unable to stop or start tasks during a deployment because of the service deployment \
          configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
     )
+}
+
+pub(super) fn unregistered(service: &ServiceName, revision: &RevisionRef) -> String {
+    let named = match revision.revision {
+        0 => revision.family.to_string(),
+        _ => revision.to_string(),
+    };
+    format!(
+        "(service {service}) was unable to find the task definition {named}, and keeps what it runs. Name a revision that \
+         is registered."
+    )
+}
+
+/// In place of the middle of more events than a plan may bring.
+pub(super) fn and_more(service: &ServiceName, more: usize) -> String {
+    format!("(service {service}) has {more} more events of this moment, which are left out.")
 }
 
 pub(super) fn unplaced(service: &ServiceName, why: &NoFit) -> String {

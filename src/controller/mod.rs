@@ -4,17 +4,25 @@
 //! record comes out. In reading order: `observe` (what a task is worth), `plan` (the steps), `service` (deployments and
 //! their states), `rolling` and `daemon` (which tasks to start and stop), `placement` (where), `throttle`, `retention`,
 //! `events` (what is said).
+//!
+//! The effects are around it: `worker` (which service is looked at when), `inputs` (from the view to a plan's input), `commit`
+//! (from a plan to a commit), `registrar` and `registry` (numbering task definitions), `queue`. [`preview`] plans and records nothing.
 
+mod commit;
 mod daemon;
 mod decision;
 pub mod events;
 #[cfg(test)]
 mod golden;
+mod inputs;
 mod observe;
 mod placement;
 mod plan;
+mod preview;
 #[cfg(test)]
 mod properties;
+mod queue;
+mod registrar;
 mod registry;
 mod retention;
 mod rolling;
@@ -22,11 +30,17 @@ mod service;
 #[cfg(test)]
 mod testing;
 mod throttle;
+mod worker;
+#[cfg(test)]
+mod worker_tests;
 
+pub use commit::EVENTS_KEPT;
 pub use decision::{Decision, NewEvent, Plan};
 pub use observe::{Phase, TaskView};
 pub use placement::InstanceView;
 pub use plan::{Definition, PlanInput, plan};
+pub use preview::preview;
 pub use registry::{Registered, register};
 pub use retention::{AFTER_REMOVAL, KEPT};
 pub use throttle::delay;
+pub use worker::{Controller, ControllerError};

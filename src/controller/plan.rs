@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::decision::{Decision, NewEvent, Plan};
 use super::observe::{Judge, Phase, TaskView};
 use super::placement::{Books, InstanceView, Placed, Request};
-use super::{daemon, retention, rolling, service};
+use super::{daemon, events, retention, rolling, service};
 use crate::model::{
     ClusterSpec, Deployment, DesiredStatus, EventLevel, Notice, NoticeKind, PlacementConstraint,
     RevisionRef, SchedulingStrategy, ServiceName, ServiceRecord, ServiceSpec, SpecHash, StopCode,
@@ -18,6 +18,9 @@ use crate::model::{
 
 /// After that long something that lasts is said again (semantics §4.29).
 const SAY_AGAIN: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// Most events of one plan: when everything fails at once, each task need not be heard.
+const MOST_EVENTS: usize = 20;
 
 /// A registered revision: what a service is to run.
 #[derive(Debug, Clone, Copy)]
@@ -329,6 +332,13 @@ impl<'a> Draft<'a> {
     }
 
     pub fn finish(mut self) -> Plan {
+        if self.events.len() > MOST_EVENTS {
+            let end = self.events.len() - MOST_EVENTS / 2;
+            let message = events::and_more(self.input.service, end - MOST_EVENTS / 2);
+            let level = EventLevel::Warn;
+            let summary = NewEvent { level, message };
+            self.events.splice(MOST_EVENTS / 2..end, [summary]);
+        }
         let ids: BTreeSet<&TaskId> = self.seen.iter().map(Seen::id).collect();
         self.record.throttle.counted.retain(|id| ids.contains(id));
         let changed = self.input.record != Some(&self.record);

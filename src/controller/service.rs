@@ -28,12 +28,10 @@ pub(super) fn follow(draft: &mut Draft<'_>, spec: &ServiceSpec) {
         draft.record.spec = spec.clone();
     }
     make_primary(draft);
-    let unregistered = draft.input.unregistered.map(|revision| {
-        format!(
-            "(service {}) was unable to find the task definition {revision}. Register it, or name one that is.",
-            draft.input.service
-        )
-    });
+    let unregistered = draft
+        .input
+        .unregistered
+        .map(|revision| events::unregistered(draft.input.service, revision));
     draft.notice(NoticeKind::Definition, EventLevel::Error, unregistered);
     let about = match draft.record.primary() {
         Some(primary) => format!("{} {}", spec.manifest_hash, primary.spec),

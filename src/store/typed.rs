@@ -81,6 +81,14 @@ impl Txn {
         self
     }
 
+    /// Both in one commit.
+    pub fn and(mut self, other: Self) -> Self {
+        self.guards.extend(other.guards);
+        self.ops.extend(other.ops);
+        self.unwritable = self.unwritable.or(other.unwritable);
+        self
+    }
+
     /// Whether it would change nothing.
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty() && self.unwritable.is_none()

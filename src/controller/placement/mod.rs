@@ -8,6 +8,6 @@ mod books;
 mod ports;
 mod refusal;
 
-pub use books::InstanceView;
 pub(super) use books::{Books, Placed, Request};
+pub use books::{InstanceView, reservation};
 pub(super) use refusal::NoFit;

@@ -1,0 +1,270 @@
+//! From the view's state to what a plan takes: one service's share, held by cheap clones, so that no lock is held while a
+//! plan is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::decision::Plan;
+use super::observe::TaskView;
+use super::placement::InstanceView;
+use super::plan::{Definition, PlanInput, plan};
+use crate::model::{
+    ClusterName, ClusterSpec, Desired, Family, Instance, InstanceDesired, InstanceId, Reserved,
+    RevisionRef, ServiceEvent, ServiceName, ServiceRecord, ServiceSpec, SpecHash, TaskId, TaskSpec,
+    Timestamp,
+};
+use crate::store::state::{ServiceKey, TaskEntry};
+use crate::store::{Revision, State, Stored};
+
+/// A revision with what it resolves to.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Resolved {
+    pub revision: RevisionRef,
+    pub hash: SpecHash,
+    pub spec: Arc<TaskSpec>,
+}
+
+/// What the folder asks for, its task definitions registered.
+#[derive(Debug)]
+pub(super) struct Targets {
+    pub desired: Arc<Desired>,
+    pub families: BTreeMap<Family, Resolved>,
+}
+
+impl Targets {
+    pub fn service(&self, key: &ServiceKey) -> Option<&ServiceSpec> {
+        let (spec, _) = self.desired.services.get(&key.0)?.get(&key.1)?;
+        Some(spec)
+    }
+
+    /// The revision that a service is to run, where it is known.
+    pub fn resolve(&self, state: &State, spec: &ServiceSpec) -> Option<Resolved> {
+        let current = self.families.get(&spec.family);
+        match spec.revision {
+            None => match current {
+                Some(current) => Some(current.clone()),
+                None => {
+                    let newest = state.newest_revision(&spec.family)?;
+                    stored(state, &newest.id, &newest.spec)
+                }
+            },
+            Some(number) => {
+                if let Some(current) = current.filter(|c| c.revision.revision == number) {
+                    return Some(current.clone());
+                }
+                let id = RevisionRef {
+                    family: spec.family.clone(),
+                    revision: number,
+                };
+                let record = state.revisions.get(&id)?;
+                stored(state, &id, &record.spec)
+            }
+        }
+    }
+
+    /// Every service that the folder or the store knows, also those of which only tasks are left.
+    pub fn services(&self, state: &State) -> BTreeSet<ServiceKey> {
+        let declared = self
+            .desired
+            .services
+            .iter()
+            .flat_map(|(cluster, services)| {
+                services
+                    .keys()
+                    .map(move |name| (cluster.clone(), name.clone()))
+            });
+        let recorded = state.services.keys().cloned();
+        let left = state.tasks.iter().filter_map(|((cluster, _), task)| {
+            Some((cluster.clone(), task.record.service.clone()?))
+        });
+        declared.chain(recorded).chain(left).collect()
+    }
+
+    /// Whether both want the same of that service.
+    pub fn agrees_on(&self, other: &Self, state: &State, key: &ServiceKey) -> bool {
+        match (self.service(key), other.service(key)) {
+            (None, None) => true,
+            (Some(a), Some(b)) => {
+                // A cluster's settings decide about health and ports.
+                self.declared(&key.0) == other.declared(&key.0)
+                    && a == b
+                    && self.resolve(state, a) == other.resolve(state, b)
+            }
+            _ => false,
+        }
+    }
+
+    fn declared(&self, cluster: &ClusterName) -> Option<&ClusterSpec> {
+        let (spec, _) = self.desired.clusters.get(cluster)?;
+        Some(spec)
+    }
+
+    fn cluster(&self, state: &State, name: &ClusterName) -> Arc<ClusterSpec> {
+        if let Some(spec) = self.declared(name) {
+            return Arc::new(spec.clone());
+        }
+        match state.clusters.get(name) {
+            Some(stored) => Arc::clone(&stored.value),
+            None => Arc::new(ClusterSpec::named(name.clone())),
+        }
+    }
+}
+
+fn stored(state: &State, id: &RevisionRef, hash: &SpecHash) -> Option<Resolved> {
+    Some(Resolved {
+        revision: id.clone(),
+        hash: hash.clone(),
+        spec: Arc::clone(state.specs.get(hash)?),
+    })
+}
+
+/// An instance's share of the inputs.
+#[derive(Debug, Clone)]
+pub(super) struct InstanceInput {
+    pub instance: Arc<Instance>,
+    pub desired: InstanceDesired,
+    pub reserved: Arc<Reserved>,
+    /// When `reserved` was last written; `None`: never.
+    pub reserved_at: Option<Revision>,
+    /// What tasks of other clusters hold on the same engine.
+    pub others: Vec<Arc<Reserved>>,
+}
+
+/// One service's share of the state.
+#[derive(Debug, Clone)]
+pub(super) struct Inputs {
+    pub key: ServiceKey,
+    pub cluster: Arc<ClusterSpec>,
+    pub desired: Option<ServiceSpec>,
+    pub definition: Option<Resolved>,
+    pub unregistered: Option<RevisionRef>,
+    pub record: Option<Stored<ServiceRecord>>,
+    pub tasks: BTreeMap<TaskId, (TaskEntry, Option<Arc<TaskSpec>>)>,
+    pub instances: BTreeMap<InstanceId, InstanceInput>,
+    /// The service's events by number.
+    pub events: BTreeMap<u64, Stored<ServiceEvent>>,
+    /// Whether `specs/` has what is to be run.
+    pub spec_stored: bool,
+}
+
+impl Inputs {
+    pub fn read(state: &State, targets: &Targets, key: &ServiceKey) -> Self {
+        let (cluster, name) = key;
+        let record = state.services.get(key).cloned();
+        let desired = targets.service(key).cloned();
+        let mut definition = desired
+            .as_ref()
+            .and_then(|spec| targets.resolve(state, spec));
+        let mut unregistered = None;
+        if let (Some(spec), None) = (&desired, &definition) {
+            unregistered = Some(RevisionRef {
+                family: spec.family.clone(),
+                revision: spec.revision.unwrap_or_default(),
+            });
+            // What it runs goes on.
+            definition = record
+                .as_ref()
+                .and_then(|record| record.primary())
+                .and_then(|primary| stored(state, &primary.revision, &primary.spec));
+        }
+        let tasks = state
+            .tasks_of_service(cluster, name)
+            .map(|(id, entry)| {
+                let spec = state.specs.get(&entry.record.spec).cloned();
+                (id.clone(), (entry.clone(), spec))
+            })
+            .collect();
+        Self {
+            key: key.clone(),
+            cluster: targets.cluster(state, cluster),
+            desired,
+            unregistered,
+            record,
+            tasks,
+            instances: instances(state, cluster),
+            events: state.events.get(key).cloned().unwrap_or_default(),
+            spec_stored: definition
+                .as_ref()
+                .is_none_or(|definition| state.specs.contains_key(&definition.hash)),
+            definition,
+        }
+    }
+
+    pub fn service(&self) -> &ServiceName {
+        &self.key.1
+    }
+
+    pub fn plan(&self, now: Timestamp) -> Plan {
+        let tasks: Vec<TaskView<'_>> = self
+            .tasks
+            .values()
+            .map(|(entry, spec)| TaskView {
+                record: &entry.record,
+                status: entry.status.as_deref(),
+                lost: entry.lost.is_some(),
+                spec: spec.as_deref(),
+            })
+            .collect();
+        let instances: Vec<InstanceView<'_>> = self
+            .instances
+            .values()
+            .map(|input| InstanceView {
+                instance: &input.instance,
+                desired: input.desired,
+                reserved: &input.reserved,
+                others: input.others.iter().map(Arc::as_ref).collect(),
+            })
+            .collect();
+        plan(&PlanInput {
+            cluster: &self.cluster,
+            service: self.service(),
+            desired: self.desired.as_ref(),
+            definition: self.definition.as_ref().map(|resolved| Definition {
+                revision: &resolved.revision,
+                hash: &resolved.hash,
+                spec: &resolved.spec,
+            }),
+            unregistered: self.unregistered.as_ref(),
+            record: self.record.as_deref(),
+            tasks: &tasks,
+            instances: &instances,
+            now,
+        })
+    }
+}
+
+fn instances(state: &State, cluster: &ClusterName) -> BTreeMap<InstanceId, InstanceInput> {
+    let mut all = BTreeMap::new();
+    for (id, entry) in state.instances_of_cluster(cluster) {
+        let Some(instance) = &entry.instance else {
+            continue;
+        };
+        let others = state
+            .instances
+            .iter()
+            .filter(|((other, _), _)| other != cluster)
+            .filter(|(_, other)| {
+                other
+                    .instance
+                    .as_ref()
+                    .is_some_and(|other| other.engine_id == instance.engine_id)
+            })
+            .filter_map(|(_, other)| Some(Arc::clone(&other.reserved.as_ref()?.value)))
+            .collect();
+        let input = InstanceInput {
+            instance: Arc::clone(&instance.value),
+            desired: entry
+                .desired
+                .as_ref()
+                .map_or(InstanceDesired::Active, |desired| *desired.value),
+            reserved: entry
+                .reserved
+                .as_ref()
+                .map_or_else(Arc::default, |reserved| Arc::clone(&reserved.value)),
+            reserved_at: entry.reserved.as_ref().map(|reserved| reserved.revision),
+            others,
+        };
+        all.insert(id.clone(), input);
+    }
+    all
+}

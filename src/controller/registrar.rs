@@ -1,0 +1,210 @@
+//! Taking a folder's content in: task definitions get their numbers, clusters and their instances' wanted states are
+//! written down. Pure: the commits are returned.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::inputs::{Resolved, Targets};
+use super::registry;
+use crate::model::{
+    Desired, Family, InstanceDesired, RegisteredDefinition, SpecHash, TaskDefinitionRecord,
+    Timestamp,
+};
+use crate::store::state::seen;
+use crate::store::{Epoch, MAX_BYTES, MAX_OPS, State, Txn, keys};
+
+/// What `desired` comes down to, and what has to be written before services may follow it.
+pub(super) fn register(
+    state: &State,
+    desired: &Arc<Desired>,
+    epoch: &Epoch,
+    now: Timestamp,
+) -> (Targets, Vec<Txn>) {
+    let mut registrar = Registrar {
+        state,
+        epoch,
+        now,
+        families: BTreeMap::new(),
+        written: BTreeSet::new(),
+        parts: Vec::new(),
+    };
+    let highest = highest_numbers(state);
+    for (family, (definition, _)) in &desired.task_definitions {
+        let highest = highest.get(family).copied().unwrap_or(0);
+        registrar.definition(family, definition, highest);
+    }
+    registrar.deregister(desired);
+    registrar.clusters(desired);
+    let targets = Targets {
+        desired: Arc::clone(desired),
+        families: registrar.families,
+    };
+    (targets, packed(registrar.parts, epoch))
+}
+
+/// The highest revision of each family that any task carries: after a lost store, more than what is registered.
+fn highest_numbers(state: &State) -> BTreeMap<Family, u32> {
+    let mut highest: BTreeMap<Family, u32> = BTreeMap::new();
+    for task in state.tasks.values() {
+        let known = highest.entry(task.record.family.clone()).or_default();
+        *known = (*known).max(task.record.value.revision);
+    }
+    highest
+}
+
+struct Registrar<'a> {
+    state: &'a State,
+    epoch: &'a Epoch,
+    now: Timestamp,
+    families: BTreeMap<Family, Resolved>,
+    /// Specifications that are written already in these parts.
+    written: BTreeSet<SpecHash>,
+    /// Each in one piece; any number of them may share a commit.
+    parts: Vec<Txn>,
+}
+
+impl Registrar<'_> {
+    fn definition(&mut self, family: &Family, definition: &RegisteredDefinition, highest: u32) {
+        let bound = |revision| crate::model::RevisionRef {
+            family: family.clone(),
+            revision,
+        };
+        let existing: BTreeMap<u32, SpecHash> = self
+            .state
+            .revisions
+            .range(bound(0)..=bound(u32::MAX))
+            .map(|(id, record)| (id.revision, record.spec.clone()))
+            .collect();
+        let registered = registry::register(family, &existing, highest, &definition.hash);
+        let id = registered.revision.clone();
+        let mut part = Txn::new(self.epoch);
+        let stored = self.state.revisions.get(&id);
+        let key = keys::revision(&id);
+        match stored {
+            None => {
+                let record = TaskDefinitionRecord {
+                    id: id.clone(),
+                    input: definition.input.clone(),
+                    spec: definition.hash.clone(),
+                    labels: definition.labels.clone(),
+                    registered_at: self.now,
+                    deregistered_at: None,
+                };
+                part = part.expect_absent(&key).put_json(&key, &record);
+            }
+            Some(known) if known.deregistered_at.is_some() => {
+                let mut record = TaskDefinitionRecord::clone(known);
+                record.deregistered_at = None;
+                part = part
+                    .expect_unchanged(&key, known.revision)
+                    .put_json(&key, &record);
+            }
+            Some(_) => {}
+        }
+        if !self.state.specs.contains_key(&definition.hash)
+            && self.written.insert(definition.hash.clone())
+        {
+            part = part.put_json(keys::spec(&definition.hash), definition.spec.as_ref());
+        }
+        self.add(part);
+        let resolved = Resolved {
+            revision: id,
+            hash: definition.hash.clone(),
+            spec: Arc::clone(&definition.spec),
+        };
+        self.families.insert(family.clone(), resolved);
+    }
+
+    /// Families that left the folder: their revisions turn INACTIVE; services that run one go on (semantics §4.36).
+    fn deregister(&mut self, desired: &Desired) {
+        for (id, known) in &self.state.revisions {
+            if known.deregistered_at.is_none() && !desired.task_definitions.contains_key(&id.family)
+            {
+                let mut record = TaskDefinitionRecord::clone(known);
+                record.deregistered_at = Some(self.now);
+                let key = keys::revision(id);
+                let part = Txn::new(self.epoch)
+                    .expect_unchanged(&key, known.revision)
+                    .put_json(&key, &record);
+                self.add(part);
+            }
+        }
+    }
+
+    fn clusters(&mut self, desired: &Desired) {
+        for (name, (spec, _)) in &desired.clusters {
+            let key = keys::cluster(name);
+            let stored = self.state.clusters.get(name);
+            if stored.is_none_or(|stored| *stored.value != *spec) {
+                let part = Txn::new(self.epoch)
+                    .expect(&key, seen(stored))
+                    .put_json(&key, spec);
+                self.add(part);
+            }
+            for instance in &spec.instances {
+                self.want(&(name.clone(), instance.name.clone()), instance.desired);
+            }
+        }
+        // What is no longer declared takes no new tasks, and those that it has move away.
+        for (cluster, id) in self.state.instances.keys() {
+            let declared = desired
+                .clusters
+                .get(cluster)
+                .is_some_and(|(spec, _)| spec.instances.iter().any(|i| i.name == *id));
+            if !declared {
+                self.want(&(cluster.clone(), id.clone()), InstanceDesired::Draining);
+            }
+        }
+        for (name, stored) in &self.state.clusters {
+            let used = desired.clusters.contains_key(name)
+                || self.state.services_of_cluster(name).next().is_some()
+                || self.state.tasks_of_cluster(name).next().is_some();
+            if !used {
+                let key = keys::cluster(name);
+                let part = Txn::new(self.epoch)
+                    .expect_unchanged(&key, stored.revision)
+                    .delete(key);
+                self.add(part);
+            }
+        }
+    }
+
+    fn want(&mut self, key: &crate::store::state::InstanceKey, wanted: InstanceDesired) {
+        let stored = self
+            .state
+            .instances
+            .get(key)
+            .and_then(|entry| entry.desired.as_ref());
+        if stored.is_none_or(|stored| *stored.value != wanted) {
+            let at = keys::instance_desired(&key.0, &key.1);
+            let part = Txn::new(self.epoch)
+                .expect(&at, seen(stored))
+                .put_json(&at, &wanted);
+            self.add(part);
+        }
+    }
+
+    fn add(&mut self, part: Txn) {
+        if !part.is_empty() {
+            self.parts.push(part);
+        }
+    }
+}
+
+/// The parts in as few commits as a store's limits allow.
+fn packed(parts: Vec<Txn>, epoch: &Epoch) -> Vec<Txn> {
+    let mut all = Vec::new();
+    let mut open = Txn::new(epoch);
+    for part in parts {
+        let fits = open.len() + part.len() <= MAX_OPS && open.bytes() + part.bytes() <= MAX_BYTES;
+        if fits || open.is_empty() {
+            open = open.and(part);
+        } else {
+            all.push(std::mem::replace(&mut open, part));
+        }
+    }
+    if !open.is_empty() {
+        all.push(open);
+    }
+    all
+}

@@ -1,0 +1,405 @@
+//! The controller at work: follows the view, plans the services that something happened to, and records the plans.
+//!
+//! * One worker a service, several services at once. A service is planned when its record or its tasks changed, when an
+//!   instance of its cluster did, when the folder says something new about it, and when its last plan asked to be woken.
+//! * A plan sees a view that holds this process's own last write; it is recorded in one commit under guards on the service's
+//!   record and on the books of every instance it places on. A commit that met somebody else's write is not applied:
+//!   look again, decide again.
+//! * Only one commit at a time touches the books, so that services do not chase each other over one instance.
+//!
+//! Failure modes: a store that cannot be reached is tried again, ever more slowly; an epoch that is no longer ours ends
+//! [`Controller::run`] with an error, because somebody else now decides.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Notify, broadcast};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::commit;
+use super::inputs::{Inputs, Targets};
+use super::queue::Queue;
+use super::registrar;
+use crate::clock::{SharedClock, SharedIds};
+use crate::model::{Desired, NoticeKind, Timestamp};
+use crate::store::state::ServiceKey;
+use crate::store::view::Stopped;
+use crate::store::{Changed, Epoch, Key, KeyChange, SharedStore, State, StoreError, View};
+
+/// Services that are planned at the same time.
+const AT_ONCE: usize = 16;
+/// Pause after a failure; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Why the controller stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// Another process took over: nothing may be written any more.
+    #[error("this controller no longer decides: {0}")]
+    Superseded(StoreError),
+    /// The view of the store was stopped under it.
+    #[error("the controller cannot see the store: {0}")]
+    Blind(#[from] Stopped),
+}
+
+/// See the [module's documentation](self).
+pub struct Controller {
+    store: SharedStore,
+    view: Arc<View>,
+    epoch: Epoch,
+    clock: SharedClock,
+    ids: SharedIds,
+    /// What was set last and not taken up yet.
+    wanted: Mutex<Option<Arc<Desired>>>,
+    news: Notify,
+    /// Held from reading the books to having written them.
+    booking: tokio::sync::Mutex<()>,
+}
+
+impl Controller {
+    /// A controller that writes in the name of `epoch`. It does nothing until [`run`](Self::run), and nothing before it was
+    /// first told what is [desired](Self::set_desired).
+    pub fn new(
+        store: SharedStore,
+        view: Arc<View>,
+        epoch: Epoch,
+        clock: SharedClock,
+        ids: SharedIds,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            view,
+            epoch,
+            clock,
+            ids,
+            wanted: Mutex::new(None),
+            news: Notify::new(),
+            booking: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// What the folder asks for now. Whatever service is not in it is drained. The latest call counts; one that brings
+    /// nothing new costs nothing.
+    pub fn set_desired(&self, desired: Arc<Desired>) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(desired);
+        self.news.notify_one();
+    }
+
+    /// Works until `cancel` (then `Ok`) or until it may not write any more. What was being recorded when it was cancelled
+    /// may or may not have been.
+    pub async fn run(self: &Arc<Self>, cancel: CancellationToken) -> Result<(), ControllerError> {
+        let changes = self.view.subscribe();
+        let run = Run {
+            controller: self,
+            targets: None,
+            queue: Queue::new(),
+            passes: FuturesUnordered::new(),
+            failures: BTreeMap::new(),
+            register_at: None,
+            register_failures: 0,
+        };
+        match cancel.run_until_cancelled(run.until_error(changes)).await {
+            None => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+
+    fn take_wanted(&self) -> Option<Arc<Desired>> {
+        self.wanted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn put_back(&self, desired: Arc<Desired>) {
+        self.wanted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(desired);
+    }
+
+    /// Plans one service and records the plan, until there is nothing left to record now. Returns when to look again.
+    async fn pass(&self, targets: &Targets, key: &ServiceKey) -> Result<Option<Timestamp>, Halt> {
+        loop {
+            let now = self.clock.now();
+            let mut inputs = Inputs::read(&self.view.read(), targets, key);
+            let mut plan = inputs.plan(now);
+            let mut booking = None;
+            if commit::books(&inputs, &plan) {
+                booking = Some(self.booking.lock().await);
+                inputs = Inputs::read(&self.view.read(), targets, key);
+                plan = inputs.plan(now);
+            }
+            let recording = commit::record(&inputs, &plan, &self.epoch, self.ids.as_ref(), now);
+            let Some(recording) = recording else {
+                return Ok(plan.wake_at);
+            };
+            for decision in &plan.decisions {
+                tracing::info!(cluster = %key.0, service = %key.1, "{decision}");
+            }
+            let revision = recording.txn.commit(&self.store).await?;
+            self.view.caught_up(revision).await?;
+            drop(booking);
+            if !recording.left_out {
+                return Ok(plan.wake_at);
+            }
+        }
+    }
+
+    /// Writes what a new folder content needs, and returns what services are to follow.
+    async fn register(&self, desired: &Arc<Desired>) -> Result<Targets, Halt> {
+        let (targets, commits) = {
+            let state = self.view.read();
+            registrar::register(&state, desired, &self.epoch, self.clock.now())
+        };
+        for txn in commits {
+            let revision = txn.commit(&self.store).await?;
+            self.view.caught_up(revision).await?;
+        }
+        Ok(targets)
+    }
+}
+
+/// Why a pass ended without an answer.
+enum Halt {
+    /// Somebody wrote first, and the view does not show it yet.
+    Conflict(String),
+    /// To be tried again later.
+    Failed(StoreError),
+    /// To be given up.
+    Fatal(ControllerError),
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict { key } => Self::Conflict(key),
+            StoreError::Superseded { .. } => Self::Fatal(ControllerError::Superseded(error)),
+            other => Self::Failed(other),
+        }
+    }
+}
+
+impl From<Stopped> for Halt {
+    fn from(stopped: Stopped) -> Self {
+        Self::Fatal(stopped.into())
+    }
+}
+
+type Passed = (ServiceKey, Result<Option<Timestamp>, Halt>);
+
+struct Run<'a> {
+    controller: &'a Arc<Controller>,
+    targets: Option<Arc<Targets>>,
+    queue: Queue<ServiceKey>,
+    passes: FuturesUnordered<BoxFuture<'a, Passed>>,
+    /// Failures in a row.
+    failures: BTreeMap<ServiceKey, u32>,
+    /// When to try again to register what was set.
+    register_at: Option<Instant>,
+    register_failures: u32,
+}
+
+impl Run<'_> {
+    async fn until_error(mut self, mut changes: broadcast::Receiver<Changed>) -> ControllerError {
+        if let Err(stopped) = self.controller.view.caught_up(0).await {
+            return stopped.into();
+        }
+        loop {
+            self.begin_due();
+            let next = match self.passes.len() < AT_ONCE {
+                true => self.queue.next_at(),
+                false => None,
+            };
+            let outcome = tokio::select! {
+                Some((key, passed)) = self.passes.next() => self.passed(key, passed),
+                () = self.controller.news.notified() => self.take_up().await,
+                () = at(self.register_at) => self.take_up().await,
+                change = changes.recv() => self.changed(change),
+                () = at(next) => Ok(()),
+            };
+            if let Err(error) = outcome {
+                return error;
+            }
+        }
+    }
+
+    /// Begins a pass for every service that is due.
+    fn begin_due(&mut self) {
+        let Some(targets) = &self.targets else {
+            return;
+        };
+        while self.passes.len() < AT_ONCE {
+            let Some(key) = self.queue.pop(Instant::now()) else {
+                break;
+            };
+            let targets = Arc::clone(targets);
+            let controller = self.controller;
+            self.passes.push(Box::pin(async move {
+                let passed = controller.pass(&targets, &key).await;
+                (key, passed)
+            }));
+        }
+    }
+
+    fn passed(
+        &mut self,
+        key: ServiceKey,
+        passed: Result<Option<Timestamp>, Halt>,
+    ) -> Result<(), ControllerError> {
+        self.queue.done(&key);
+        let failures = match passed {
+            Ok(wake_at) => {
+                self.failures.remove(&key);
+                if let Some(wake_at) = wake_at {
+                    // The next whole millisecond: a plan at the very instant must find it reached.
+                    let wait = wake_at.since(self.controller.clock.now());
+                    self.queue.push(key, Instant::now() + wait);
+                }
+                return Ok(());
+            }
+            Err(Halt::Fatal(error)) => return Err(error),
+            Err(halt) => {
+                let failures = self.failures.entry(key.clone()).or_default();
+                *failures += 1;
+                halt.say(
+                    &format!("service {} of cluster {}", key.1, key.0),
+                    *failures,
+                );
+                *failures
+            }
+        };
+        self.queue.push(key, Instant::now() + pause(failures));
+        Ok(())
+    }
+
+    /// Registers what was set last, and looks at every service that it changes.
+    async fn take_up(&mut self) -> Result<(), ControllerError> {
+        self.register_at = None;
+        let Some(desired) = self.controller.take_wanted() else {
+            return Ok(());
+        };
+        match self.controller.register(&desired).await {
+            Ok(targets) => {
+                self.register_failures = 0;
+                self.follow(targets);
+                Ok(())
+            }
+            Err(Halt::Fatal(error)) => Err(error),
+            Err(halt) => {
+                self.controller.put_back(desired);
+                self.register_failures += 1;
+                halt.say("the folder's content", self.register_failures);
+                self.register_at = Some(Instant::now() + pause(self.register_failures));
+                Ok(())
+            }
+        }
+    }
+
+    fn follow(&mut self, targets: Targets) {
+        let keys: Vec<ServiceKey> = {
+            let state = self.controller.view.read();
+            let old = self.targets.as_deref();
+            let differs = |key: &ServiceKey| match old {
+                Some(old) => !old.agrees_on(&targets, &state, key),
+                None => true,
+            };
+            targets
+                .services(&state)
+                .into_iter()
+                .filter(differs)
+                .collect()
+        };
+        self.targets = Some(Arc::new(targets));
+        self.look_at(keys);
+    }
+
+    fn look_at(&mut self, keys: impl IntoIterator<Item = ServiceKey>) {
+        let now = Instant::now();
+        for key in keys {
+            self.queue.push(key, now);
+        }
+    }
+
+    fn changed(
+        &mut self,
+        change: Result<Changed, broadcast::error::RecvError>,
+    ) -> Result<(), ControllerError> {
+        let Some(targets) = self.targets.clone() else {
+            return match change {
+                Err(broadcast::error::RecvError::Closed) => Err(Stopped.into()),
+                _ => Ok(()),
+            };
+        };
+        match change {
+            Ok(Changed::Key(change)) => {
+                let keys = {
+                    let state = self.controller.view.read();
+                    concerned(&change, &targets, &state)
+                };
+                self.look_at(keys);
+            }
+            Ok(Changed::Everything) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                let keys = targets.services(&self.controller.view.read());
+                self.look_at(keys);
+            }
+            Err(broadcast::error::RecvError::Closed) => return Err(Stopped.into()),
+        }
+        Ok(())
+    }
+}
+
+/// The services that a change of that key may concern.
+fn concerned(change: &KeyChange, targets: &Targets, state: &State) -> Vec<ServiceKey> {
+    match (&change.key, &change.service) {
+        (Key::Event(..), _) => Vec::new(),
+        (_, Some(service)) => vec![service.clone()],
+        (Key::Instance(cluster, _) | Key::InstanceDesired(cluster, _), None) => {
+            let mut all = targets.services(state);
+            all.retain(|(of, _)| of == cluster);
+            all.into_iter().collect()
+        }
+        // Room may have come free, for instance also for other clusters on the same engine.
+        (Key::InstanceReserved(..), None) => state
+            .services
+            .iter()
+            .filter(|(_, record)| record.notices.contains_key(&NoticeKind::Placement))
+            .map(|(key, _)| key.clone())
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+impl Halt {
+    /// The first conflicts are everyday; what lasts is worth a line now and then.
+    fn say(&self, what: &str, failures: u32) {
+        match self {
+            Self::Conflict(key) if failures.is_power_of_two() && failures >= 8 => {
+                tracing::warn!(%key, failures, "{what} cannot be recorded: the store holds something else than is seen");
+            }
+            Self::Failed(error) if failures.is_power_of_two() => {
+                tracing::warn!(%error, failures, "{what} could not be recorded; trying again");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn pause(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE)
+}
+
+/// Waits until `instant`; for ever without one.
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
