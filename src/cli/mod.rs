@@ -4,7 +4,13 @@
 //! 2 could not run (bad usage, no engine, no Longshore running, a folder that belongs to somebody else).
 //! `exec` passes the command's own code through.
 
+pub mod client_common;
+pub mod describe;
+pub mod events;
+pub mod exec;
+pub mod get;
 pub mod globals;
+pub mod logs;
 pub mod output;
 
 pub use globals::Globals;

@@ -58,7 +58,7 @@ pub struct LogQuery {
 }
 
 /// The first line of the answer: what is to come.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogHeader {
     /// Containers that are read from the start.
