@@ -16,6 +16,7 @@ use futures_util::Stream;
 use crate::model::{HealthStatus, Protocol, Timestamp};
 
 pub mod body;
+pub mod credentials;
 pub mod docker;
 pub mod endpoint;
 pub mod error;
