@@ -136,6 +136,12 @@ impl Dialer {
         Ok(stream)
     }
 
+    /// Whether an open connection says nothing yet about the engine: `ssh` has only been started. A request that fails on such
+    /// a connection may or may not have arrived, so something harmless has to be asked first.
+    pub(super) fn wants_probe(&self) -> bool {
+        matches!(self, Self::Ssh { .. })
+    }
+
     fn failed(&self, error: &io::Error) -> DialError {
         let place = self.describe();
         let (kind, message) = match (self, error.kind()) {
@@ -164,7 +170,7 @@ impl Dialer {
         DialError { kind, message }
     }
 
-    fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         match self {
             Self::Unix(path) => format!("unix://{}", path.display()),
             Self::Tcp { .. } => format!("tcp://{}", self.host_header()),
@@ -249,8 +255,25 @@ struct SshStream {
     heard: bool,
 }
 
+impl SshStream {
+    /// The error of a connection that was never made, with ssh's own words.
+    fn poll_complaint(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let text = match self.complaints.as_mut() {
+            Some(complaints) => {
+                std::task::ready!(Pin::new(complaints).poll(cx)).unwrap_or_default()
+            }
+            None => String::new(),
+        };
+        self.complaints = None;
+        Poll::Ready(io::Error::other(DialError {
+            kind: ErrorKind::Unreachable,
+            message: format!("cannot reach the Docker Engine at {}: {text}", self.place),
+        }))
+    }
+}
+
 impl AsyncRead for SshStream {
-    /// An end before the first byte is an error that carries ssh's own words: no connection was ever made.
+    /// An end before the first byte is an error: no connection was ever made.
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -262,20 +285,7 @@ impl AsyncRead for SshStream {
                 self.heard = true;
                 Poll::Ready(Ok(()))
             }
-            Poll::Ready(Ok(())) if !self.heard => {
-                let Some(complaints) = self.complaints.as_mut() else {
-                    return Poll::Ready(Ok(()));
-                };
-                let Poll::Ready(text) = Pin::new(complaints).poll(cx) else {
-                    return Poll::Pending;
-                };
-                self.complaints = None;
-                let text = text.unwrap_or_default();
-                Poll::Ready(Err(io::Error::other(DialError {
-                    kind: ErrorKind::Unreachable,
-                    message: format!("cannot reach the Docker Engine at {}: {text}", self.place),
-                })))
-            }
+            Poll::Ready(Ok(())) if !self.heard => self.poll_complaint(cx).map(Err),
             other => other,
         }
     }
@@ -287,9 +297,12 @@ impl AsyncWrite for SshStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.stdin.as_mut() {
-            Some(stdin) => Pin::new(stdin).poll_write(cx, buf),
-            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        let Some(stdin) = self.stdin.as_mut() else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        match Pin::new(stdin).poll_write(cx, buf) {
+            Poll::Ready(Err(_)) if !self.heard => self.poll_complaint(cx).map(Err),
+            other => other,
         }
     }
 

@@ -209,7 +209,7 @@ fn classify_pull(status: u16, text: &str) -> ErrorKind {
 }
 
 /// Looks for our own dialing error, however deep it lies.
-fn dial_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a DialError> {
+pub(super) fn dial_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a DialError> {
     let mut at = Some(error);
     while let Some(error) = at {
         let io = match error.downcast_ref::<BollardError>() {

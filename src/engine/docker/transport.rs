@@ -12,7 +12,7 @@ use std::time::Duration;
 use bollard::errors::Error as BollardError;
 use bytes::Bytes;
 use futures_util::Stream;
-use http_body_util::{Either, Full, StreamBody};
+use http_body_util::{BodyExt, Either, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{HOST, HeaderValue};
@@ -21,7 +21,9 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::dial::{DialError, Dialer};
+use super::errors::dial_error;
 use super::version::ApiVersion;
+use crate::engine::ErrorKind;
 
 /// The body that bollard sends.
 pub(super) type Body =
@@ -31,6 +33,9 @@ pub(super) type Body =
 const IDLE_MOST: usize = 8;
 /// How long a connection may have been idle and still be used. What lies between may forget it silently after that.
 const IDLE_LONGEST: Duration = Duration::from_secs(30);
+
+/// How long a connection through `ssh` may take until the engine answers.
+const PROBE_LIMIT: Duration = Duration::from_secs(40);
 
 /// See the [module's documentation](self).
 pub(super) struct Transport {
@@ -109,9 +114,41 @@ impl Transport {
 
     async fn connect(&self) -> Result<SendRequest<Body>, BollardError> {
         let stream = self.dialer.dial().await.map_err(dial_failed)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection.with_upgrades());
+        if self.dialer.wants_probe() {
+            self.probe(&mut sender).await.map_err(dial_failed)?;
+        }
         Ok(sender)
+    }
+
+    /// Asks something harmless. Whatever goes wrong then, no request of anybody's was sent.
+    async fn probe(&self, sender: &mut SendRequest<Body>) -> Result<(), DialError> {
+        let asked = async {
+            let mut request = Request::new(bollard::body_full(Bytes::new()));
+            *request.uri_mut() = Uri::from_static("/_ping");
+            request.headers_mut().insert(HOST, self.host.clone());
+            let response = sender.send_request(request).await?;
+            response.into_body().collect().await?;
+            sender.ready().await
+        };
+        match tokio::time::timeout(PROBE_LIMIT, asked).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(dial_error(&error).cloned().unwrap_or_else(|| DialError {
+                kind: ErrorKind::Unreachable,
+                message: format!(
+                    "cannot reach the Docker Engine at {}: {error}",
+                    self.dialer.describe()
+                ),
+            })),
+            Err(_) => Err(DialError {
+                kind: ErrorKind::Unreachable,
+                message: format!(
+                    "{} did not answer within {PROBE_LIMIT:?}",
+                    self.dialer.describe()
+                ),
+            }),
+        }
     }
 
     fn take_idle(&self) -> Option<SendRequest<Body>> {
