@@ -401,3 +401,18 @@ async fn a_slow_receiver_gets_the_newest_and_skips_the_rest() {
     let all = watched.until(&[("a.yaml", "v49")]).await;
     assert!(all.len() < 50, "{}", all.len());
 }
+
+/// The same with notifications and without: in a user namespace whose `user.max_inotify_instances` or
+/// `user.max_inotify_watches` is 0, this runs on the fallback.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_are_found_whether_or_not_notifications_can_be_had() {
+    let options = WatchOptions {
+        poll_interval: Duration::from_millis(20),
+        ..by_hints()
+    };
+    let (mut watched, _) = Watched::new(options, one_file).await;
+    for text in ["2", "3"] {
+        fs::write(watched.at("a.yaml"), text).unwrap();
+        watched.until(&[("a.yaml", text)]).await;
+    }
+}
