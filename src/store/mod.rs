@@ -17,6 +17,8 @@
 //! memory, typed, kept up to date), [`dir`] and [`mod@meta`] (where a store is and whose), then the stores themselves.
 
 pub mod dir;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 pub mod keys;
 pub mod memory;
 pub mod meta;
@@ -28,6 +30,8 @@ pub mod view;
 mod history;
 
 pub use dir::{DirError, StateDir};
+#[cfg(feature = "etcd")]
+pub use etcd::Etcd;
 pub use keys::{Key, LastGoodKey};
 pub use memory::Memory;
 pub use meta::{Claim, ClaimError, Claimant, Meta, claim};
@@ -214,7 +218,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Applies `ops` as one step if every guard holds, and returns the new revision. With no `ops` it only checks, and
     /// returns a revision at which the guards held. Of several operations on one key the last one counts. One that changes nothing
-    /// (it only removes keys that are not there) makes no new revision either; writing the same value again does.
+    /// (it only removes keys that are not there) need not make a new revision; writing the same value again does.
     async fn commit(
         &self,
         epoch: &Epoch,

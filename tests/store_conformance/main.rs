@@ -7,6 +7,9 @@
 mod cases;
 mod model;
 
+#[cfg(feature = "etcd")]
+mod etcd;
+
 use std::sync::Arc;
 
 use longshore::store::{Memory, Redb, SharedStore};

@@ -1,0 +1,348 @@
+//! The store in etcd: for controllers and agents in several processes or on several machines.
+//!
+//! Everything is under one prefix, so that several Longshores, or others, may share an etcd:
+//! `<prefix>format`, `<prefix>epochs/<name>`, `<prefix>tree/<key>`, and `<prefix>tick`, which a commit that changes nothing
+//! writes so that it, too, has a revision that watches reach. A revision is etcd's own; a guard compares a key's
+//! modification revision; every commit compares its epoch's key in the same transaction, so a superseded holder is refused
+//! by etcd itself.
+//!
+//! It speaks etcd's JSON gateway (on by default since etcd 3.4) over plain HTTP/1.1: no RPC stack, and no protocol compiler
+//! to build. `https://` endpoints and users with passwords are refused until they are honoured.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::{Epoch, Guard, Item, Listing, Op, Revision, Store, StoreError, Watch, typed};
+
+mod gateway;
+mod watch;
+mod wire;
+
+use gateway::{Failure, Gateway};
+use wire::{Kv, RangeAnswer, TxnAnswer, decode, encode, range_end};
+
+/// The newest layout under the prefix that is known here.
+pub const FORMAT: u32 = 1;
+
+/// Keys a page of a listing.
+const PAGE: usize = 256;
+
+/// Where the store is in etcd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// `http://host:port`, at least one; they are tried in order.
+    pub endpoints: Vec<String>,
+    /// What every key begins with, for example `longshore/`.
+    pub prefix: String,
+}
+
+/// A store in etcd.
+#[derive(Debug)]
+pub struct Etcd {
+    gateway: Arc<Gateway>,
+    prefix: String,
+}
+
+impl Etcd {
+    /// Connects, and refuses a layout that is newer than this.
+    pub async fn connect(options: Options) -> Result<Arc<Self>, StoreError> {
+        let gateway = Gateway::new(&options.endpoints)
+            .map_err(|message| Failure::refused(message).into_error("connecting to etcd"))?;
+        let store = Self {
+            gateway: Arc::new(gateway),
+            prefix: options.prefix,
+        };
+        store.check_format().await?;
+        Ok(Arc::new(store))
+    }
+
+    /// Makes etcd forget its history up to `revision`: watches from before it are told `Compacted`. etcd usually does this
+    /// by itself (`--auto-compaction-retention`).
+    pub async fn compact(&self, revision: Revision) -> Result<(), StoreError> {
+        let body = json!({"revision": revision.to_string(), "physical": true});
+        let answer: Result<Value, Failure> = self.gateway.call("kv/compaction", &body).await;
+        answer
+            .map(|_| ())
+            .map_err(|failure| failure.into_error("compacting etcd"))
+    }
+
+    fn format_key(&self) -> String {
+        format!("{}format", self.prefix)
+    }
+
+    fn epoch_key(&self, name: &str) -> String {
+        format!("{}epochs/{name}", self.prefix)
+    }
+
+    fn tick_key(&self) -> String {
+        format!("{}tick", self.prefix)
+    }
+
+    fn tree(&self) -> String {
+        format!("{}tree/", self.prefix)
+    }
+
+    fn tree_key(&self, key: &str) -> String {
+        format!("{}tree/{key}", self.prefix)
+    }
+
+    async fn check_format(&self) -> Result<(), StoreError> {
+        let key = self.format_key();
+        let body = json!({
+            "compare": [absent(&key)],
+            "success": [put(&key, FORMAT.to_string().as_bytes())],
+            "failure": [get(&key)],
+        });
+        let answer = self.txn(&body, "connecting to etcd").await?;
+        let Some(kv) = answer.kv(0) else {
+            return Ok(());
+        };
+        let found = number(&key, kv)?;
+        if found > u64::from(FORMAT) {
+            return Err(StoreError::NewerFormat {
+                path: format!("{} in etcd", self.prefix),
+                found: u32::try_from(found).unwrap_or(u32::MAX),
+                known: FORMAT,
+            });
+        }
+        Ok(())
+    }
+
+    async fn txn(&self, body: &Value, operation: &'static str) -> Result<TxnAnswer, StoreError> {
+        let answer = self.gateway.call("kv/txn", body).await;
+        answer.map_err(|failure| failure.maybe_applied().into_error(operation))
+    }
+
+    /// Why a transaction was not applied, from what etcd read instead: the epoch's key, then each guard's, in order.
+    fn refusal(&self, epoch: &Epoch, guards: &[Guard], answer: &TxnAnswer) -> StoreError {
+        let name = self.epoch_key(&epoch.name);
+        let held = match answer.kv(0).map(|kv| number(&name, kv)) {
+            None => 0,
+            Some(Ok(held)) => held,
+            Some(Err(error)) => return error,
+        };
+        if held != epoch.number || held == 0 {
+            return StoreError::Superseded {
+                name: epoch.name.clone(),
+                held,
+                ours: epoch.number,
+            };
+        }
+        let failed = guards.iter().enumerate().find(|(n, guard)| {
+            let found = answer.kv(n + 1).map(|kv| kv.mod_revision);
+            found != guard.revision()
+        });
+        match failed {
+            Some((_, guard)) => StoreError::Conflict {
+                key: guard.key().to_owned(),
+            },
+            None => StoreError::Corrupt {
+                key: name,
+                message: "etcd refused a transaction whose guards hold".to_owned(),
+            },
+        }
+    }
+
+    /// One page of the tree under `prefix` after `from`, as of `revision` (`None`: now).
+    async fn page(
+        &self,
+        from: &str,
+        end: &str,
+        revision: Option<Revision>,
+    ) -> Result<RangeAnswer, Failure> {
+        let mut body = json!({"key": from, "range_end": end, "limit": PAGE.to_string()});
+        if let Some(revision) = revision {
+            body["revision"] = json!(revision.to_string());
+        }
+        self.gateway.call("kv/range", &body).await
+    }
+
+    /// `None`: etcd forgot the revision while it was being read; begin again.
+    async fn try_list(&self, prefix: &str) -> Result<Option<Listing>, Failure> {
+        let tree = self.tree();
+        let start = self.tree_key(prefix);
+        let end = range_end(start.as_bytes());
+        let mut from = encode(start.as_bytes());
+        let mut items = Vec::new();
+        let mut revision = None;
+        loop {
+            let page = match self.page(&from, &end, revision).await {
+                Ok(page) => page,
+                Err(failure) if failure.is_compacted() => return Ok(None),
+                Err(failure) => return Err(failure),
+            };
+            let as_of = *revision.get_or_insert(page.header.revision);
+            let last = page.kvs.last().map(|kv| kv.key.clone());
+            for kv in page.kvs {
+                items.extend(item(&tree, kv)?);
+            }
+            match last {
+                Some(last) if page.more => {
+                    // The next key after `last` is `last` and a zero byte.
+                    let mut next = decode(&last)?;
+                    next.push(0);
+                    from = encode(&next);
+                }
+                _ => {
+                    return Ok(Some(Listing {
+                        items,
+                        revision: as_of,
+                    }));
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Etcd {
+    async fn acquire(&self, name: &str) -> Result<Epoch, StoreError> {
+        const OPERATION: &str = "acquiring in etcd";
+        let key = self.epoch_key(name);
+        loop {
+            let body = json!({"key": encode(key.as_bytes())});
+            let found: RangeAnswer = self
+                .gateway
+                .call("kv/range", &body)
+                .await
+                .map_err(|failure: Failure| failure.into_error(OPERATION))?;
+            let (held, guard) = match found.kvs.first() {
+                None => (0, absent(&key)),
+                Some(kv) => (number(&key, kv)?, unchanged(&key, kv.mod_revision)),
+            };
+            let number = held + 1;
+            let body = json!({
+                "compare": [guard],
+                "success": [put(&key, number.to_string().as_bytes())],
+            });
+            if self.txn(&body, OPERATION).await?.succeeded {
+                return Ok(Epoch {
+                    name: name.to_owned(),
+                    number,
+                });
+            }
+        }
+    }
+
+    async fn commit(
+        &self,
+        epoch: &Epoch,
+        guards: &[Guard],
+        ops: Vec<Op>,
+    ) -> Result<Revision, StoreError> {
+        typed::check_size(guards, &ops)?;
+        let epoch_key = self.epoch_key(&epoch.name);
+        let mut compare = vec![holds(&epoch_key, epoch.number.to_string().as_bytes())];
+        let mut failure = vec![get(&epoch_key)];
+        for guard in guards {
+            let key = self.tree_key(guard.key());
+            failure.push(get_revision(&key));
+            compare.push(match guard {
+                Guard::Absent(_) => absent(&key),
+                Guard::Unchanged(_, revision) => unchanged(&key, *revision),
+            });
+        }
+        let ops = typed::last_per_key(ops);
+        let mut success: Vec<Value> = ops
+            .iter()
+            .map(|(key, value)| match value {
+                Some(value) => put(&self.tree_key(key), value),
+                None => delete(&self.tree_key(key)),
+            })
+            .collect();
+        if ops.values().all(Option::is_none) {
+            success.push(put(&self.tick_key(), b""));
+        }
+        let body = json!({"compare": compare, "success": success, "failure": failure});
+        let answer = self.txn(&body, "committing to etcd").await?;
+        if answer.succeeded {
+            Ok(answer.header.revision)
+        } else {
+            Err(self.refusal(epoch, guards, &answer))
+        }
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Listing, StoreError> {
+        loop {
+            let listed = self.try_list(prefix).await;
+            let listed = listed.map_err(|failure| failure.into_error("listing from etcd"))?;
+            if let Some(listing) = listed {
+                return Ok(listing);
+            }
+        }
+    }
+
+    async fn watch(&self, prefix: &str, after: Revision) -> Result<Watch, StoreError> {
+        watch::start(&self.gateway, &self.prefix, &self.tree(), prefix, after)
+            .await
+            .map_err(|failure| failure.into_error("watching etcd"))
+    }
+}
+
+/// The item at a key of the tree; `None` for a key that is no text, which Longshore never writes.
+fn item(tree: &str, kv: Kv) -> Result<Option<Item>, Failure> {
+    let key = String::from_utf8(decode(&kv.key)?).ok();
+    let key = key.as_deref().and_then(|key| key.strip_prefix(tree));
+    let Some(key) = key else {
+        return Ok(None);
+    };
+    Ok(Some(Item {
+        key: key.to_owned(),
+        value: decode(&kv.value)?,
+        revision: kv.mod_revision,
+    }))
+}
+
+/// A number that was written as text.
+fn number(key: &str, kv: &Kv) -> Result<u64, StoreError> {
+    let text = decode(&kv.value)
+        .ok()
+        .and_then(|b| String::from_utf8(b).ok());
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| StoreError::Corrupt {
+            key: key.to_owned(),
+            message: "it is no number".to_owned(),
+        })
+}
+
+fn absent(key: &str) -> Value {
+    json!({"key": encode(key.as_bytes()), "target": "VERSION", "result": "EQUAL", "version": "0"})
+}
+
+/// A key that does not exist has modification revision 0, which no item has.
+fn unchanged(key: &str, revision: Revision) -> Value {
+    let revision = if revision == 0 {
+        u64::MAX >> 1
+    } else {
+        revision
+    };
+    json!({
+        "key": encode(key.as_bytes()), "target": "MOD", "result": "EQUAL",
+        "mod_revision": revision.to_string(),
+    })
+}
+
+fn holds(key: &str, value: &[u8]) -> Value {
+    json!({
+        "key": encode(key.as_bytes()), "target": "VALUE", "result": "EQUAL",
+        "value": encode(value),
+    })
+}
+
+fn put(key: &str, value: &[u8]) -> Value {
+    json!({"request_put": {"key": encode(key.as_bytes()), "value": encode(value)}})
+}
+
+fn delete(key: &str) -> Value {
+    json!({"request_delete_range": {"key": encode(key.as_bytes())}})
+}
+
+fn get(key: &str) -> Value {
+    json!({"request_range": {"key": encode(key.as_bytes())}})
+}
+
+fn get_revision(key: &str) -> Value {
+    json!({"request_range": {"key": encode(key.as_bytes()), "keys_only": true}})
+}
