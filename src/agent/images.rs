@@ -1,0 +1,245 @@
+//! Images: what the engine has, and pulls that all tasks share.
+//!
+//! An image that the engine has is used as it is: no registry is asked, so an engine without a network starts its tasks at
+//! once. One that it has not is pulled once, however many tasks wait for it, and all of them hear the same answer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{Semaphore, watch};
+
+use super::facts::ImageFact;
+use crate::clock::SharedClock;
+use crate::engine::reference::Reference;
+use crate::engine::{
+    EngineError, EngineResult, ErrorKind, ImageInfo, PullProgress, RegistryAuth, SharedEngine,
+};
+use crate::model::Timestamp;
+
+/// Pulls at once; a registry's connection is shared by them.
+const PULLS: usize = 4;
+
+/// Where credentials for an image come from: called with its reference before it is pulled.
+pub type Credentials =
+    Arc<dyn Fn(String) -> BoxFuture<'static, Option<RegistryAuth>> + Send + Sync>;
+
+/// An image's reference, and the architecture that is asked for.
+type Which = (String, Option<String>);
+type Answer = Option<EngineResult<()>>;
+
+/// See the module.
+pub(super) struct Images {
+    engine: SharedEngine,
+    clock: SharedClock,
+    credentials: Option<Credentials>,
+    known: Mutex<HashMap<Which, Known>>,
+    /// One look at the engine at a time: all who ask at once then hear what the first one saw.
+    looking: tokio::sync::Mutex<()>,
+    pulls: Semaphore,
+    progress: watch::Sender<BTreeMap<String, PullProgress>>,
+}
+
+enum Known {
+    Present {
+        digest: Option<String>,
+        pulled: Option<(Timestamp, Timestamp)>,
+    },
+    Pulling {
+        since: Timestamp,
+        answer: watch::Receiver<Answer>,
+    },
+}
+
+impl Images {
+    pub fn new(engine: SharedEngine, clock: SharedClock, credentials: Option<Credentials>) -> Self {
+        Self {
+            engine,
+            clock,
+            credentials,
+            known: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
+            pulls: Semaphore::new(PULLS),
+            progress: watch::Sender::default(),
+        }
+    }
+
+    /// How far pulls are, by reference; one that has ended is gone from it.
+    pub fn progress(&self) -> watch::Receiver<BTreeMap<String, PullProgress>> {
+        self.progress.subscribe()
+    }
+
+    /// Whether the engine has the image, asking it where that is not known.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn fact(&self, image: &str, architecture: Option<&str>) -> EngineResult<ImageFact> {
+        let which = (image.to_owned(), architecture.map(str::to_owned));
+        if let Some(fact) = self.remembered(&which) {
+            return Ok(fact);
+        }
+        let _turn = self.looking.lock().await;
+        if let Some(fact) = self.remembered(&which) {
+            return Ok(fact);
+        }
+        let Some(found) = self.engine.image(image).await? else {
+            return Ok(ImageFact::Absent);
+        };
+        // Of another architecture than the one that is asked for: pulling it may give the right one.
+        if architecture.is_some_and(|wanted| wanted != found.architecture) {
+            return Ok(ImageFact::Absent);
+        }
+        let digest = digest_of(image, &found);
+        self.lock().insert(
+            which,
+            Known::Present {
+                digest: digest.clone(),
+                pulled: None,
+            },
+        );
+        Ok(ImageFact::Present {
+            digest,
+            pulled: None,
+        })
+    }
+
+    /// Forgets what the engine has: something about its images changed, or may have.
+    pub fn forget(&self) {
+        self.lock()
+            .retain(|_, known| matches!(known, Known::Pulling { .. }));
+    }
+
+    /// Pulls the image, or waits for the pull that is under way.
+    ///
+    /// # Errors
+    /// The engine's, the same for all who wait.
+    pub async fn pull(
+        self: &Arc<Self>,
+        image: &str,
+        architecture: Option<&str>,
+    ) -> EngineResult<()> {
+        let mut answer = self.join(image, architecture);
+        let answered = answer.wait_for(Option::is_some).await;
+        answered
+            .ok()
+            .and_then(|answer| answer.clone())
+            .unwrap_or_else(|| Err(broken_off(image)))
+    }
+
+    fn join(self: &Arc<Self>, image: &str, architecture: Option<&str>) -> watch::Receiver<Answer> {
+        let which = (image.to_owned(), architecture.map(str::to_owned));
+        let mut known = self.lock();
+        if let Some(Known::Pulling { answer, .. }) = known.get(&which) {
+            return answer.clone();
+        }
+        let (sender, answer) = watch::channel(None);
+        let since = self.clock.now();
+        let pulling = Known::Pulling {
+            since,
+            answer: answer.clone(),
+        };
+        known.insert(which.clone(), pulling);
+        // On its own: whoever asked first may stop waiting while others go on.
+        let images = Arc::clone(self);
+        tokio::spawn(async move {
+            let result = images.pull_now(&which).await;
+            images.settle(&which, since, &result).await;
+            sender.send_replace(Some(result));
+        });
+        answer
+    }
+
+    async fn pull_now(&self, (image, architecture): &Which) -> EngineResult<()> {
+        let _turn = self.pulls.acquire().await;
+        let auth = match &self.credentials {
+            Some(credentials) => credentials(image.clone()).await,
+            None => None,
+        };
+        let platform = architecture.as_ref().map(|of| format!("linux/{of}"));
+        let progress = |progress: PullProgress| {
+            self.progress.send_modify(|all| {
+                all.insert(image.clone(), progress);
+            });
+        };
+        self.engine
+            .pull_image(image, platform.as_deref(), auth.as_ref(), &progress)
+            .await
+    }
+
+    async fn settle(&self, which: &Which, since: Timestamp, result: &EngineResult<()>) {
+        let found = match result {
+            Ok(()) => self.engine.image(&which.0).await.ok().flatten(),
+            Err(_) => None,
+        };
+        self.progress.send_modify(|all| {
+            all.remove(&which.0);
+        });
+        let mut known = self.lock();
+        match found {
+            Some(found) => {
+                let present = Known::Present {
+                    digest: digest_of(&which.0, &found),
+                    pulled: Some((since, self.clock.now())),
+                };
+                known.insert(which.clone(), present);
+            }
+            None => {
+                known.remove(which);
+            }
+        }
+    }
+
+    fn remembered(&self, which: &Which) -> Option<ImageFact> {
+        Some(match self.lock().get(which)? {
+            Known::Present { digest, pulled } => ImageFact::Present {
+                digest: digest.clone(),
+                pulled: *pulled,
+            },
+            Known::Pulling { since, .. } => ImageFact::Pulling { since: *since },
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Which, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn broken_off(image: &str) -> EngineError {
+    EngineError::new(
+        "pull image",
+        image,
+        ErrorKind::Unknown,
+        "the pull was broken off",
+    )
+}
+
+/// The digest that the image has in the repository its reference names. An image that was built or imported here has none.
+fn digest_of(image: &str, found: &ImageInfo) -> Option<String> {
+    let wanted = Reference::parse(image).ok()?;
+    found.repo_digests.iter().find_map(|text| {
+        let known = Reference::parse(text).ok()?;
+        let same = known.domain == wanted.domain && known.path == wanted.path;
+        known.digest.filter(|_| same)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_that_of_the_repository_that_the_reference_names() {
+        let found = ImageInfo {
+            repo_digests: vec![
+                format!("mirror.example/busybox@sha256:{}", "a".repeat(64)),
+                format!("busybox@sha256:{}", "b".repeat(64)),
+            ],
+            ..ImageInfo::default()
+        };
+        let digest = format!("sha256:{}", "b".repeat(64));
+        assert_eq!(digest_of("busybox:1.36", &found), Some(digest.clone()));
+        assert_eq!(digest_of("docker.io/library/busybox", &found), Some(digest));
+        assert_eq!(digest_of("other/busybox", &found), None);
+        assert_eq!(digest_of("busybox", &ImageInfo::default()), None);
+    }
+}

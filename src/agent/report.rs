@@ -1,0 +1,181 @@
+//! What the agent writes to the store: statuses of its tasks and its instance. In the background, the newest only, many in
+//! one commit; no engine call ever waits for it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::model::{ClusterName, Instance, InstanceId, TaskId, TaskStatus};
+use crate::store::{Epoch, Revision, SharedStore, StoreError, Txn, View, keys};
+
+/// Statuses in one commit: each comes with a guard, and a store takes 100 of both.
+const BATCH: usize = 45;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    store: SharedStore,
+    view: Arc<View>,
+    epoch: Epoch,
+    cluster: ClusterName,
+    waiting: Mutex<Waiting>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    statuses: BTreeMap<TaskId, TaskStatus>,
+    instance: Option<Instance>,
+}
+
+impl Reporter {
+    pub fn new(store: SharedStore, view: Arc<View>, epoch: Epoch, cluster: ClusterName) -> Self {
+        Self {
+            store,
+            view,
+            epoch,
+            cluster,
+            waiting: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Writes a task's status, soon.
+    pub fn status(&self, task: &TaskId, status: TaskStatus) {
+        self.lock().statuses.insert(task.clone(), status);
+        self.changed.notify_one();
+    }
+
+    /// Writes the instance, soon.
+    pub fn instance(&self, instance: Instance) {
+        self.lock().instance = Some(instance);
+        self.changed.notify_one();
+    }
+
+    /// Writes what there is to write, for ever.
+    ///
+    /// # Errors
+    /// `Superseded`: another agent has this instance now, and this one must stop.
+    pub async fn run(&self) -> Result<(), StoreError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let batch = self.take();
+            if batch.is_empty() {
+                self.changed.notified().await;
+                continue;
+            }
+            match self.commit(&batch).await {
+                Ok(()) => pause = FIRST_PAUSE,
+                Err(error @ StoreError::Superseded { .. }) => return Err(error),
+                Err(error) => {
+                    // A conflict is the controller's newer record, which the view is about to see.
+                    if !matches!(error, StoreError::Conflict { .. }) {
+                        tracing::warn!(%error, "a report could not be written; it is tried again");
+                    }
+                    self.put_back(batch);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Writes everything that waits, as when shutting down.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        loop {
+            let batch = self.take();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.commit(&batch).await?;
+        }
+    }
+
+    fn take(&self) -> Waiting {
+        let mut waiting = self.lock();
+        let rest = match waiting.statuses.keys().nth(BATCH).cloned() {
+            Some(next) => waiting.statuses.split_off(&next),
+            None => BTreeMap::new(),
+        };
+        Waiting {
+            statuses: std::mem::replace(&mut waiting.statuses, rest),
+            instance: waiting.instance.take(),
+        }
+    }
+
+    /// What was written meanwhile is newer.
+    fn put_back(&self, batch: Waiting) {
+        let mut waiting = self.lock();
+        for (task, status) in batch.statuses {
+            waiting.statuses.entry(task).or_insert(status);
+        }
+        if waiting.instance.is_none() {
+            waiting.instance = batch.instance;
+        }
+    }
+
+    async fn commit(&self, batch: &Waiting) -> Result<(), StoreError> {
+        let mut txn = Txn::new(&self.epoch);
+        let mut size = 0;
+        if let Some(instance) = &batch.instance {
+            let key = keys::instance(&self.cluster, &instance.id);
+            txn = txn.put_json(key, instance);
+        }
+        for (task, status) in &batch.statuses {
+            // A status without its record would stay for ever.
+            let Some(revision) = self.record_revision(task) else {
+                continue;
+            };
+            let next = txn
+                .clone()
+                .expect_unchanged(keys::task(&self.cluster, task), revision)
+                .put_json(keys::task_status(&self.cluster, task), status);
+            if !next.fits() && size > 0 {
+                std::mem::replace(&mut txn, Txn::new(&self.epoch))
+                    .commit(&self.store)
+                    .await?;
+                txn = txn
+                    .expect_unchanged(keys::task(&self.cluster, task), revision)
+                    .put_json(keys::task_status(&self.cluster, task), status);
+                size = 1;
+            } else {
+                txn = next;
+                size += 1;
+            }
+        }
+        if !txn.is_empty() {
+            txn.commit(&self.store).await?;
+        }
+        Ok(())
+    }
+
+    fn record_revision(&self, task: &TaskId) -> Option<Revision> {
+        let state = self.view.read();
+        Some(state.task(&self.cluster, task)?.record_revision())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.statuses.is_empty() && self.instance.is_none()
+    }
+}
+
+/// The instance as it was last registered.
+pub(super) fn registered(
+    view: &View,
+    cluster: &ClusterName,
+    instance: &InstanceId,
+) -> Option<Instance> {
+    let state = view.read();
+    let entry = state.instance(cluster, instance)?;
+    Some(Instance::clone(entry.instance.as_ref()?))
+}
