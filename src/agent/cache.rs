@@ -129,7 +129,10 @@ impl Cache {
     /// What to do about an event of the container `id` of this task.
     pub fn react(&self, event: &EngineEvent, task: &TaskId, container: &str) -> Reaction {
         let mut inner = self.lock();
-        if inner.in_call.contains(&(task.clone(), container.to_owned())) {
+        if inner
+            .in_call
+            .contains(&(task.clone(), container.to_owned()))
+        {
             return Reaction::Nothing;
         }
         if let Some(again) = inner.inspecting.get_mut(&event.id) {
@@ -324,7 +327,9 @@ mod tests {
     fn leases_and_containers_that_only_borrowed_labels_are_no_part_of_a_task() {
         let cache = Cache::default();
         let mut lease = container("web");
-        lease.labels.insert(labels::LEASE.to_owned(), "1".to_owned());
+        lease
+            .labels
+            .insert(labels::LEASE.to_owned(), "1".to_owned());
         let mut borrowed = container("web");
         borrowed.name = "mine".to_owned();
         assert!(cache.put(cache.ticket(), lease).is_none());

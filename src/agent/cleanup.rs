@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::CallKey;
 use super::action::{Action, Call};
 use super::facts::Attempt;
 use super::retry::{Verdict, verdict};
-use super::CallKey;
 use crate::engine::translate::Recovery;
 use crate::engine::{ContainerState, ObservedContainer, labels};
 use crate::model::Timestamp;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
@@ -19,6 +20,8 @@ use crate::model::Timestamp;
 
 /// Pulls at once; a registry's connection is shared by them.
 const PULLS: usize = 4;
+/// For how long a failure answers for the next pull too: less than the pause before a first retry.
+const FAILURE_STANDS: Duration = Duration::from_millis(900);
 
 /// Where credentials for an image come from: called with its reference before it is pulled.
 pub type Credentials =
@@ -49,6 +52,9 @@ enum Known {
         since: Timestamp,
         answer: watch::Receiver<Answer>,
     },
+    /// The last pull failed. Whoever asks right after hears the same, so that many tasks do not ask a registry that is away
+    /// one by one.
+    Failed { at: Timestamp, error: EngineError },
 }
 
 impl Images {
@@ -106,7 +112,7 @@ impl Images {
     /// Forgets what the engine has: something about its images changed, or may have.
     pub fn forget(&self) {
         self.lock()
-            .retain(|_, known| matches!(known, Known::Pulling { .. }));
+            .retain(|_, known| !matches!(known, Known::Present { .. }));
     }
 
     /// Pulls the image, or waits for the pull that is under way.
@@ -129,11 +135,15 @@ impl Images {
     fn join(self: &Arc<Self>, image: &str, architecture: Option<&str>) -> watch::Receiver<Answer> {
         let which = (image.to_owned(), architecture.map(str::to_owned));
         let mut known = self.lock();
-        if let Some(Known::Pulling { answer, .. }) = known.get(&which) {
-            return answer.clone();
+        let since = self.clock.now();
+        match known.get(&which) {
+            Some(Known::Pulling { answer, .. }) => return answer.clone(),
+            Some(Known::Failed { at, error }) if since.since(*at) < FAILURE_STANDS => {
+                return watch::channel(Some(Err(error.clone()))).1;
+            }
+            _ => {}
         }
         let (sender, answer) = watch::channel(None);
-        let since = self.clock.now();
         let pulling = Known::Pulling {
             since,
             answer: answer.clone(),
@@ -175,15 +185,22 @@ impl Images {
             all.remove(&which.0);
         });
         let mut known = self.lock();
-        match found {
-            Some(found) => {
+        match (found, result) {
+            (Some(found), _) => {
                 let present = Known::Present {
                     digest: digest_of(&which.0, &found),
                     pulled: Some((since, self.clock.now())),
                 };
                 known.insert(which.clone(), present);
             }
-            None => {
+            (None, Err(error)) => {
+                let failed = Known::Failed {
+                    at: self.clock.now(),
+                    error: error.clone(),
+                };
+                known.insert(which.clone(), failed);
+            }
+            (None, Ok(())) => {
                 known.remove(which);
             }
         }
@@ -196,6 +213,7 @@ impl Images {
                 pulled: *pulled,
             },
             Known::Pulling { since, .. } => ImageFact::Pulling { since: *since },
+            Known::Failed { .. } => return None,
         })
     }
 

@@ -205,7 +205,8 @@ impl<'a> Known<'a> {
     }
 }
 
-fn is_up(state: ContainerState) -> bool {
+/// Whether a container in that state has a process.
+pub(super) fn is_up(state: ContainerState) -> bool {
     matches!(
         state,
         ContainerState::Running | ContainerState::Paused | ContainerState::Restarting

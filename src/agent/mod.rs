@@ -6,6 +6,9 @@
 //! (`start`), in which order (`order`), when it stops (`stop`), restarts in place (`restart`), what is reported
 //! (`status`), and whether a failed call is made again ([`retry`]).
 //!
+//! [`Agent`] is the running half: `observe` watches the engine and fills the `cache`, `worker` steps one task and
+//! `execute`s its calls, `report` writes statuses, `cleanup` removes what has no record.
+//!
 //! Invariants:
 //!
 //! * An agent never invents a task and never stops a healthy one: it acts on the controller's orders, and ends a task by
@@ -19,20 +22,35 @@
 //! tasks that wait for it.
 
 pub mod action;
+mod cache;
+pub mod cleanup;
+mod execute;
 pub mod facts;
+mod gate;
+mod images;
 mod known;
+mod observe;
 mod order;
 mod plan;
+mod register;
+mod report;
 mod restart;
 pub mod retry;
+pub mod runner;
+mod shared;
 mod start;
 mod status;
 pub mod step;
 mod stop;
+mod surroundings;
+mod worker;
 
 #[cfg(test)]
 mod tests;
 
 pub use action::{Action, Call, CallKey, Verb};
 pub use facts::{Attempt, Facts, ImageFact, LogFact, Readiness, Step, StepInput};
+pub use images::Credentials;
+pub use runner::{Agent, AgentError};
+pub use shared::{AgentConfig, Connection, Tuning};
 pub use step::step;

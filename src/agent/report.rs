@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::model::{ClusterName, Instance, InstanceId, TaskId, TaskStatus};
 use crate::store::{Epoch, Revision, SharedStore, StoreError, Txn, View, keys};
@@ -56,16 +57,22 @@ impl Reporter {
         self.changed.notify_one();
     }
 
-    /// Writes what there is to write, for ever.
+    /// Writes what there is to write until `stop`, and then once more. A commit that was begun is finished.
     ///
     /// # Errors
     /// `Superseded`: another agent has this instance now, and this one must stop.
-    pub async fn run(&self) -> Result<(), StoreError> {
+    pub async fn run(&self, stop: CancellationToken) -> Result<(), StoreError> {
         let mut pause = FIRST_PAUSE;
         loop {
             let batch = self.take();
             if batch.is_empty() {
-                self.changed.notified().await;
+                if stop.is_cancelled() {
+                    return Ok(());
+                }
+                tokio::select! {
+                    () = self.changed.notified() => {}
+                    () = stop.cancelled() => {}
+                }
                 continue;
             }
             match self.commit(&batch).await {
@@ -81,17 +88,6 @@ impl Reporter {
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
-        }
-    }
-
-    /// Writes everything that waits, as when shutting down.
-    pub async fn flush(&self) -> Result<(), StoreError> {
-        loop {
-            let batch = self.take();
-            if batch.is_empty() {
-                return Ok(());
-            }
-            self.commit(&batch).await?;
         }
     }
 

@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Mutex;
 
 use crate::engine::translate::{self, names};
-use crate::engine::{
-    EngineError, EngineResult, ErrorKind, SharedEngine, labels, pause,
-};
+use crate::engine::{EngineError, EngineResult, ErrorKind, SharedEngine, labels, pause};
 use crate::model::{ClusterName, InstanceId};
 
 /// Something that is there once it was made.
@@ -111,7 +109,9 @@ impl Surroundings {
         match self.engine.create_network(&body).await {
             Ok(_) => Ok(()),
             // Made meanwhile, or by a call whose answer was lost.
-            Err(error) if error.kind == ErrorKind::NameConflict || error.kind == ErrorKind::Unknown => {
+            Err(error)
+                if error.kind == ErrorKind::NameConflict || error.kind == ErrorKind::Unknown =>
+            {
                 if self.has_network().await? {
                     Ok(())
                 } else {

@@ -1,0 +1,204 @@
+//! Watching an engine: everything is listed, then its events say where to look. After any gap everything is listed again, and
+//! once a minute besides, because a stream can fall silent without an error.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::cache::{Reaction, identity};
+use super::register;
+use super::shared::Shared;
+use crate::engine::translate::ours;
+use crate::engine::{EngineError, EngineEvent, EngineResult, ErrorKind};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How a session ended.
+enum End {
+    /// The engine does not answer.
+    Away(EngineError),
+    /// It answers, and the stream of its events ended or something could not be read.
+    Gap(Option<EngineError>),
+}
+
+/// Watches for ever.
+pub(super) async fn observe(shared: Arc<Shared>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let before = shared.link.session();
+        match session(&shared).await {
+            End::Away(error) => {
+                if shared.link.down(&error.message) {
+                    tracing::warn!(instance = %shared.config.instance.name, %error, "the engine does not answer");
+                    register::write(&shared, false);
+                }
+            }
+            End::Gap(error) => {
+                tracing::debug!(
+                    ?error,
+                    "the engine's events have a gap; everything is listed again"
+                );
+            }
+        }
+        if shared.link.session() != before {
+            pause = FIRST_PAUSE;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn session(shared: &Arc<Shared>) -> End {
+    let info = match shared.engine.info().await {
+        Ok(info) => info,
+        Err(error) => return End::Away(error),
+    };
+    // The stream first: what happens while the list is made is in it.
+    let mut events = match shared.engine.events(None).await {
+        Ok(events) => events,
+        Err(error) => return End::Gap(Some(error)),
+    };
+    shared.images.forget();
+    shared.surroundings.pause_image.forget();
+    if let Err(error) = list(shared).await {
+        return End::Gap(Some(error));
+    }
+    let back = !shared.link.is_up();
+    shared.link.up(info);
+    if back {
+        tracing::info!(instance = %shared.config.instance.name, "the engine answers");
+    }
+    register::write(shared, true);
+    shared.wake_all();
+
+    let mut again = tokio::time::interval(shared.config.tuning.relist);
+    again.reset();
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(event)) => handle(shared, &event),
+                Some(Err(error)) => return End::Gap(Some(error)),
+                None => return End::Gap(None),
+            },
+            _ = again.tick() => {
+                if let Err(error) = list(shared).await {
+                    return End::Gap(Some(error));
+                }
+                shared.wake_all();
+            }
+            () = shared.link.suspected() => {
+                if let Err(error) = shared.engine.info().await {
+                    return End::Away(error);
+                }
+            }
+        }
+    }
+}
+
+/// Lists containers and volumes of this instance, and looks for the network.
+async fn list(shared: &Shared) -> EngineResult<()> {
+    let config = &shared.config;
+    let filter = ours(&config.cluster, &config.owner, &config.instance.name);
+    let ticket = shared.cache.ticket();
+    let listed = shared.engine.list_containers(&filter).await?;
+    let missing = shared.cache.list(ticket, listed);
+    let mut looks: FuturesUnordered<_> = missing.iter().map(|id| inspect(shared, id)).collect();
+    while let Some(looked) = looks.next().await {
+        looked?;
+    }
+    shared
+        .volumes
+        .list(&shared.engine.list_volumes(&filter).await?);
+    shared.surroundings.look_for_network().await
+}
+
+/// Looks at one container and remembers what it sees, also that it is gone.
+async fn inspect(shared: &Shared, id: &str) -> EngineResult<()> {
+    let _turn = shared.reads.acquire().await;
+    let ticket = shared.cache.ticket();
+    let task = match shared.engine.inspect_container(id).await {
+        Ok(seen) => shared.cache.put(ticket, seen),
+        Err(error) if error.kind == ErrorKind::NotFound => shared.cache.gone(ticket, id),
+        Err(error) => return Err(error),
+    };
+    if let Some(task) = task {
+        shared.wake(task);
+    }
+    Ok(())
+}
+
+fn handle(shared: &Arc<Shared>, event: &EngineEvent) {
+    match event.kind.as_str() {
+        "container" => container_event(shared, event),
+        "image"
+            if matches!(
+                event.action.as_str(),
+                "delete" | "untag" | "tag" | "import" | "load" | "pull"
+            ) =>
+        {
+            shared.images.forget();
+        }
+        "network" if event.action == "destroy" => {
+            let ours = shared.surroundings.network_name();
+            if event
+                .attributes
+                .get("name")
+                .is_some_and(|name| *name == ours)
+            {
+                shared.surroundings.network.forget();
+            }
+        }
+        _ => {}
+    }
+}
+
+fn container_event(shared: &Arc<Shared>, event: &EngineEvent) {
+    // Each run of a health check is three of these.
+    if event.action.starts_with("exec_") || !is_news(&event.action) {
+        return;
+    }
+    let config = &shared.config;
+    let mine = ours(&config.cluster, &config.owner, &config.instance.name)
+        .iter()
+        .all(|(name, value)| event.attributes.get(name) == Some(value));
+    let Some((task, container)) = identity(&event.attributes).filter(|_| mine) else {
+        return;
+    };
+    if shared.cache.react(event, &task, container) == Reaction::Nothing {
+        return;
+    }
+    let (shared, id) = (Arc::clone(shared), event.id.clone());
+    tokio::spawn(async move {
+        loop {
+            let looked = inspect(&shared, &id).await;
+            if let Err(error) = &looked {
+                tracing::debug!(%error, "a container could not be looked at");
+                shared.link.suspect();
+            }
+            if !shared.cache.inspected(&id) {
+                return;
+            }
+        }
+    });
+}
+
+/// Whether an event of that action can change what is known of a container.
+fn is_news(action: &str) -> bool {
+    let action = action.split_once(':').map_or(action, |(action, _)| action);
+    matches!(
+        action,
+        "create"
+            | "start"
+            | "die"
+            | "destroy"
+            | "oom"
+            | "pause"
+            | "unpause"
+            | "rename"
+            | "restart"
+            | "health_status"
+    )
+}

@@ -1,0 +1,89 @@
+//! The instance as its agent registers it.
+
+use super::report::registered;
+use super::shared::Shared;
+use crate::engine::EngineInfo;
+use crate::model::{Instance, PortSet, Protocol, Resources, Timestamp};
+
+/// Ports that the ECS agent never gives to tasks: SSH, Docker's two, and its own (semantics §2b, *hostPort*).
+const RESERVED_PORTS: [u16; 6] = [22, 2375, 2376, 51678, 51679, 51680];
+
+/// Registers the instance as it is now, if that is news.
+pub(super) fn write(shared: &Shared, connected: bool) {
+    let config = &shared.config;
+    let before = registered(&shared.view, &config.cluster, &config.instance.name);
+    let Some(info) = shared.link.info() else {
+        // It never answered: all that can be said is that it does not.
+        if let Some(before) = before.filter(|before| before.connected) {
+            shared.reporter.instance(Instance {
+                connected: false,
+                connected_at: shared.clock.now(),
+                ..before
+            });
+        }
+        return;
+    };
+    let now = shared.clock.now();
+    let fresh = describe(shared, &info, connected, now);
+    let instance = match &before {
+        Some(before) => Instance {
+            registered_at: before.registered_at,
+            connected_at: if before.connected == connected {
+                before.connected_at
+            } else {
+                now
+            },
+            ..fresh
+        },
+        None => fresh,
+    };
+    if before.as_ref() != Some(&instance) {
+        shared.reporter.instance(instance);
+    }
+}
+
+fn describe(shared: &Shared, info: &EngineInfo, connected: bool, now: Timestamp) -> Instance {
+    let spec = &shared.config.instance;
+    let mut attributes = attributes(info);
+    // The manifest's own win: somebody may know better.
+    attributes.extend(spec.attributes.clone());
+    Instance {
+        id: spec.name.clone(),
+        engine_id: info.id.clone(),
+        engine_version: info.version.clone(),
+        api_version: info.api_version.clone(),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        registered: Resources {
+            cpu: 1024 * u64::from(info.cpus),
+            memory: info.memory >> 20,
+        },
+        reserved_ports: RESERVED_PORTS
+            .iter()
+            .map(|port| (Protocol::Tcp, *port))
+            .collect::<PortSet>(),
+        attributes,
+        registered_at: now,
+        connected,
+        connected_at: now,
+    }
+}
+
+/// The built-in attributes (semantics §3c) and the ECS agent's capabilities that an engine tells of.
+fn attributes(info: &EngineInfo) -> std::collections::BTreeMap<String, String> {
+    let architecture = match info.architecture.as_str() {
+        "amd64" => "x86_64",
+        other => other,
+    };
+    let mut attributes = std::collections::BTreeMap::from([
+        ("ecs.os-type".to_owned(), info.os.clone()),
+        ("ecs.os-family".to_owned(), info.os.to_ascii_uppercase()),
+        ("ecs.cpu-architecture".to_owned(), architecture.to_owned()),
+    ]);
+    for driver in &info.log_drivers {
+        let name = format!("com.amazonaws.ecs.capability.logging-driver.{driver}");
+        attributes.insert(name, String::new());
+    }
+    let network = "ecs.capability.task-eni".to_owned();
+    attributes.insert(network, String::new());
+    attributes
+}

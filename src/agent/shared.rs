@@ -1,0 +1,263 @@
+//! What all parts of a running agent share.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+
+use super::cache::Cache;
+use super::gate::Gate;
+use super::images::Images;
+use super::known::is_up;
+use super::report::Reporter;
+use super::surroundings::Surroundings;
+use crate::clock::SharedClock;
+use crate::engine::translate::{Context, EngineFacts};
+use crate::engine::{
+    EngineError, EngineInfo, EngineResult, ErrorKind, ObservedVolume, SharedEngine, labels, pause,
+};
+use crate::model::{ClusterName, InstanceSpec, TaskId};
+use crate::store::View;
+
+/// Which instance an agent serves, and in whose name.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The instance as declared.
+    pub instance: InstanceSpec,
+    /// The state directory's id, 16 hexadecimal digits.
+    pub owner: String,
+    /// How hard it works.
+    pub tuning: Tuning,
+}
+
+/// How hard an agent works. The defaults were measured (see `docs/benchmarks.md`).
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// Calls at once that create, start or remove; absent: from the engine's CPUs.
+    pub changing_calls: Option<usize>,
+    /// Stops at once. A stop mostly waits for the container's own end.
+    pub stops: usize,
+    /// Reads at once.
+    pub reads: usize,
+    /// How long a container that belongs to no task is kept before it is removed.
+    pub grace: Duration,
+    /// How often everything is listed anew, against event streams that fall silent.
+    pub relist: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            changing_calls: None,
+            stops: 64,
+            reads: 16,
+            grace: Duration::from_secs(60),
+            relist: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Whether an agent's engine answers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Connection {
+    /// It was not listed yet; nothing is done.
+    #[default]
+    Starting,
+    /// It answers, and all its containers are known.
+    Connected,
+    /// It does not answer, and why.
+    Lost(String),
+}
+
+/// Whom to wake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wake {
+    Task(TaskId),
+    All,
+}
+
+/// See the module.
+pub(super) struct Shared {
+    pub config: AgentConfig,
+    pub engine: SharedEngine,
+    pub view: Arc<View>,
+    pub clock: SharedClock,
+    pub cache: Cache,
+    pub images: Arc<Images>,
+    pub surroundings: Surroundings,
+    pub reporter: Reporter,
+    pub gate: Gate,
+    pub stops: Semaphore,
+    pub reads: Semaphore,
+    pub link: Link,
+    pub volumes: Volumes,
+    pub wakes: mpsc::UnboundedSender<Wake>,
+}
+
+impl Shared {
+    /// Looks at a task again, soon.
+    pub fn wake(&self, task: TaskId) {
+        let _ = self.wakes.send(Wake::Task(task));
+    }
+
+    /// Looks at every task again, soon.
+    pub fn wake_all(&self) {
+        let _ = self.wakes.send(Wake::All);
+    }
+
+    /// The surroundings of a task that was decided on at the store's revision `seq`.
+    ///
+    /// # Errors
+    /// `Unreachable` before the engine answered for the first time.
+    pub fn context(&self, seq: u64) -> EngineResult<Context> {
+        let info = self.info()?;
+        let published = {
+            let state = self.view.read();
+            let cluster = state.clusters.get(&self.config.cluster);
+            cluster.is_none_or(|cluster| cluster.publish_awsvpc_ports)
+        };
+        Ok(Context {
+            owner: self.config.owner.clone(),
+            instance: self.config.instance.name.clone(),
+            network: self.surroundings.network_name(),
+            seq,
+            pause_image: pause::image_reference(&info.architecture),
+            facts: EngineFacts::from(info.as_ref()),
+            publish_awsvpc_ports: published,
+        })
+    }
+
+    /// What the engine said about itself when it last answered.
+    ///
+    /// # Errors
+    /// `Unreachable` before it ever did.
+    pub fn info(&self) -> EngineResult<Arc<EngineInfo>> {
+        self.link.info().ok_or_else(|| {
+            EngineError::new(
+                "describe",
+                self.config.instance.name.as_str(),
+                ErrorKind::Unreachable,
+                "the engine has not answered yet",
+            )
+        })
+    }
+
+    /// Whether a task that was given up with its instance still runs here. It is stopped before anything is started.
+    pub fn lost_task_runs(&self) -> bool {
+        let state = self.view.read();
+        state
+            .tasks_of_instance(&self.config.cluster, &self.config.instance.name)
+            .filter(|(_, entry)| entry.lost.is_some())
+            .any(|(id, entry)| {
+                let over = entry.status.as_ref().is_some_and(|s| s.is_stopped());
+                !over
+                    && self
+                        .cache
+                        .of_task(id)
+                        .values()
+                        .any(|found| is_up(found.state))
+            })
+    }
+}
+
+/// The connection to the engine, as the observer finds it.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    info: Mutex<Option<Arc<EngineInfo>>>,
+    state: watch::Sender<Connection>,
+    /// Rises with every session: what failed because the engine was away is tried again at once.
+    session: AtomicU64,
+    doubt: Notify,
+}
+
+impl Link {
+    pub fn info(&self) -> Option<Arc<EngineInfo>> {
+        self.lock().clone()
+    }
+
+    pub fn watch(&self) -> watch::Receiver<Connection> {
+        self.state.subscribe()
+    }
+
+    pub fn is_up(&self) -> bool {
+        *self.state.borrow() == Connection::Connected
+    }
+
+    pub fn session(&self) -> u64 {
+        self.session.load(Ordering::Acquire)
+    }
+
+    /// It answers, and was listed.
+    pub fn up(&self, info: EngineInfo) {
+        *self.lock() = Some(Arc::new(info));
+        self.session.fetch_add(1, Ordering::AcqRel);
+        self.state.send_replace(Connection::Connected);
+    }
+
+    /// It does not answer. Whether that is news.
+    pub fn down(&self, why: &str) -> bool {
+        let was = self.state.send_replace(Connection::Lost(why.to_owned()));
+        !matches!(was, Connection::Lost(_))
+    }
+
+    /// A call could not reach it: the observer looks.
+    pub fn suspect(&self) {
+        self.doubt.notify_one();
+    }
+
+    pub async fn suspected(&self) {
+        self.doubt.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<EngineInfo>>> {
+        self.info.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The volumes of tasks, by task. Needed only to remove them.
+#[derive(Debug, Default)]
+pub(super) struct Volumes(Mutex<HashMap<TaskId, BTreeSet<String>>>);
+
+impl Volumes {
+    pub fn add(&self, task: &TaskId, volume: &str) {
+        self.lock()
+            .entry(task.clone())
+            .or_default()
+            .insert(volume.to_owned());
+    }
+
+    pub fn remove(&self, task: &TaskId, volume: &str) {
+        let mut all = self.lock();
+        if let Some(of_task) = all.get_mut(task) {
+            of_task.remove(volume);
+            if of_task.is_empty() {
+                all.remove(task);
+            }
+        }
+    }
+
+    /// Takes in a list of the engine's volumes. One that is gone stays known until it is removed, which then says so.
+    pub fn list(&self, listed: &[ObservedVolume]) {
+        for volume in listed {
+            if let Some(task) = volume.labels.get(labels::TASK) {
+                self.add(&TaskId::new(task), &volume.name);
+            }
+        }
+    }
+
+    pub fn of_task(&self, task: &TaskId) -> BTreeSet<String> {
+        self.lock().get(task).cloned().unwrap_or_default()
+    }
+
+    pub fn tasks(&self) -> Vec<TaskId> {
+        self.lock().keys().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, BTreeSet<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,534 @@
+//! The agent on the simulated engine, in virtual time.
+
+mod rig;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore::clock::{SeededIds, TokioClock};
+use longshore::engine::simulated::{
+    Behaviour, Operation, RegistryAnswer, SimEventKind, SimImage, SimOptions, Simulated,
+};
+use longshore::engine::{ContainerState, Engine, ErrorKind, labels};
+use longshore::model::{HealthStatus, LastStatus, StopCode, TaskSpec, Timestamp};
+use longshore::store::keys;
+use rig::{Rig, spec};
+use serde_json::json;
+
+const IMAGE: &str = "app:1";
+
+async fn rig() -> (Rig, Arc<Simulated>) {
+    let clock = TokioClock::starting_at(Timestamp::from_millis(1_700_000_000_000));
+    let ids = SeededIds::new(7);
+    let engine = Simulated::new(clock.clone(), SeededIds::new(1), SimOptions::default());
+    engine.add_image(IMAGE, SimImage::default());
+    let rig = Rig::new(engine.clone(), clock, ids).await;
+    (rig, engine)
+}
+
+fn one(command: &str) -> TaskSpec {
+    spec(
+        IMAGE,
+        json!({"family": "web", "containers": [
+            {"name": "web", "command": ["sh", "-c", command], "stop_timeout": 2}
+        ]}),
+    )
+}
+
+fn pod() -> TaskSpec {
+    spec(
+        IMAGE,
+        json!({"family": "pod", "network_mode": "awsvpc",
+        "volumes": [{"name": "site", "kind": {"type": "task"}}],
+        "containers": [
+            {"name": "migrate", "essential": false, "command": ["sh", "-c", "sleep 3; exit 0"],
+             "mount_points": [{"source_volume": "site", "container_path": "/site"}]},
+            {"name": "web", "command": ["sleep", "1000000"], "stop_timeout": 2,
+             "mount_points": [{"source_volume": "site", "container_path": "/site"}],
+             "depends_on": [{"container": "migrate", "condition": "SUCCESS"}]}
+        ]}),
+    )
+}
+
+fn running(engine: &Simulated) -> usize {
+    let all = engine.containers();
+    all.iter()
+        .filter(|c| c.state == ContainerState::Running)
+        .count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ordered_task_runs_and_an_ordered_stop_ends_it() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let id = rig.order(&one("sleep 1000000")).await;
+    let status = rig.until_running(&id).await;
+    assert!(status.containers[0].address.is_some());
+    rig.order_stop(&id).await;
+    let status = rig.until_stopped(&id).await;
+    assert_eq!(status.stopped_reason.as_deref(), Some("ordered"));
+    assert_eq!(running(&engine), 0);
+    // Its container is kept for its logs until the record goes.
+    assert_eq!(engine.containers().len(), 1);
+    rig.delete(&id).await;
+    rig.until_true("the container is removed", async || {
+        engine.containers().is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_of_several_containers_runs_in_order_and_leaves_nothing_behind() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let id = rig.order(&pod()).await;
+    let status = rig.until_running(&id).await;
+    let migrate = status.container("migrate").expect("migrate");
+    assert_eq!(migrate.exit_code, Some(0));
+    let web = status.container("web").expect("web");
+    assert!(migrate.finished_at <= web.started_at);
+    assert_eq!(engine.volumes().len(), 1);
+    rig.order_stop(&id).await;
+    rig.until_stopped(&id).await;
+    let names: Vec<_> = engine
+        .containers()
+        .iter()
+        .filter_map(|c| c.labels.get(labels::CONTAINER).cloned())
+        .collect();
+    assert_eq!(
+        names.len(),
+        2,
+        "the pause container goes with the task: {names:?}"
+    );
+    rig.delete(&id).await;
+    rig.until_true("everything of the task is removed", async || {
+        engine.containers().is_empty() && engine.volumes().is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_round_trips_of_a_task_are_one_create_one_start_and_one_inspect() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let first = rig.order(&one("sleep 1000000")).await;
+    rig.until_running(&first).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = engine.calls();
+    let second = rig.order(&one("sleep 1000000")).await;
+    rig.until_running(&second).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = engine.calls();
+    let made: Vec<_> = after
+        .iter()
+        .map(|(operation, count)| {
+            (
+                *operation,
+                count - before.get(operation).copied().unwrap_or(0),
+            )
+        })
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    assert_eq!(
+        made,
+        [
+            (Operation::InspectContainer, 1),
+            (Operation::CreateContainer, 1),
+            (Operation::StartContainer, 1)
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_converged_task_is_left_alone_also_by_the_next_agent() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let ids = [
+        rig.order(&one("sleep 1000000")).await,
+        rig.order(&pod()).await,
+    ];
+    for id in &ids {
+        rig.until_running(id).await;
+    }
+    let (calls, revision) = (engine.changing_calls(), rig.view.read().revision);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    rig.stop().await.expect("it ends well");
+    rig.start().await;
+    rig.connected().await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(engine.changing_calls(), calls);
+    assert_eq!(
+        rig.view.read().revision,
+        revision,
+        "nothing was written either"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_essential_container_that_ends_ends_its_task_with_its_last_lines() {
+    let (mut rig, _engine) = rig().await;
+    rig.start().await;
+    let id = rig.order(&one("echo no database; sleep 5; exit 3")).await;
+    let status = rig.until_stopped(&id).await;
+    assert_eq!(status.stop_code, Some(StopCode::EssentialContainerExited));
+    assert_eq!(status.containers[0].exit_code, Some(3));
+    assert_eq!(status.last_log_lines, ["no database"]);
+    assert!(status.started_at.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_is_removed_by_hand_ends_its_task() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let id = rig.order(&one("sleep 1000000")).await;
+    rig.until_running(&id).await;
+    engine.remove_behind_back(&engine.containers()[0].name);
+    let status = rig.until_stopped(&id).await;
+    assert_eq!(status.stop_code, Some(StopCode::EssentialContainerExited));
+    assert!(engine.containers().is_empty(), "it is not made again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_container_that_is_removed_by_hand_ends_its_task() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let id = rig.order(&pod()).await;
+    rig.until_running(&id).await;
+    let all = engine.containers();
+    let pause = all
+        .iter()
+        .find(|c| c.labels[labels::CONTAINER] == labels::PAUSE_CONTAINER)
+        .expect("a pause container");
+    engine.remove_behind_back(&pause.name);
+    let status = rig.until_stopped(&id).await;
+    assert_eq!(status.stop_code, Some(StopCode::InfrastructureHealth));
+    assert_eq!(running(&engine), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_is_reported_as_it_changes() {
+    let (mut rig, engine) = rig().await;
+    engine.set_behaviour(
+        IMAGE,
+        Behaviour::forever()
+            .probe_after(
+                Duration::from_secs(20),
+                longshore::engine::simulated::Probe::Pass,
+            )
+            .probe_after(
+                Duration::from_secs(120),
+                longshore::engine::simulated::Probe::Fail,
+            )
+            .printing(Duration::from_secs(100), "disk full"),
+    );
+    rig.start().await;
+    let spec = spec(
+        IMAGE,
+        json!({"family": "web", "containers": [
+            {"name": "web", "command": ["serve"], "health_check": {"command": ["CMD", "check"], "interval": 5, "timeout": 2,
+             "retries": 2, "start_period": 60}}
+        ]}),
+    );
+    let id = rig.order(&spec).await;
+    let status = rig.until_running(&id).await;
+    assert_eq!(status.health, HealthStatus::Unknown);
+    let status = rig
+        .until(&id, "healthy", |s| s.health == HealthStatus::Healthy)
+        .await;
+    assert!(status.healthy_at.is_some());
+    let status = rig
+        .until(&id, "unhealthy, with lines", |s| {
+            s.health == HealthStatus::Unhealthy && !s.last_log_lines.is_empty()
+        })
+        .await;
+    assert_eq!(status.last_log_lines, ["disk full"]);
+    assert_eq!(
+        status.last_status,
+        LastStatus::Running,
+        "nobody but the controller stops it"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn forty_tasks_that_want_one_missing_image_pull_it_once() {
+    let (mut rig, engine) = rig().await;
+    engine.set_registry("ghost:1", RegistryAnswer::Unavailable);
+    rig.start().await;
+    let spec = spec(
+        "ghost:1",
+        json!({"family": "web", "containers": [{"name": "web"}]}),
+    );
+    let began = tokio::time::Instant::now();
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        ids.push(rig.order(&spec).await);
+    }
+    for id in &ids {
+        let status = rig.until_stopped(id).await;
+        let reason = status.stopped_reason.unwrap_or_default();
+        assert!(reason.starts_with("CannotPullContainerError: "), "{reason}");
+    }
+    let pulls = engine.calls()[&Operation::PullImage];
+    assert!(pulls <= 4, "{pulls} pulls");
+    assert!(began.elapsed() < Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_says_when_it_was() {
+    let (mut rig, engine) = rig().await;
+    engine.set_registry(
+        "remote:1",
+        RegistryAnswer::Found {
+            after: Duration::from_secs(7),
+        },
+    );
+    rig.start().await;
+    let spec = spec(
+        "remote:1",
+        json!({"family": "web", "containers": [{"name": "web", "command": ["sleep", "9999"]}]}),
+    );
+    let id = rig.order(&spec).await;
+    let status = rig.until_running(&id).await;
+    let (from, to) = (
+        status.pull_started_at.expect("from"),
+        status.pull_stopped_at.expect("to"),
+    );
+    assert!(to.since(from) >= Duration::from_secs(7));
+    assert!(status.containers[0].image_digest.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn containers_of_no_task_are_removed_after_a_while_and_foreign_ones_never() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let id = rig.order(&pod()).await;
+    rig.until_running(&id).await;
+    let foreign = longshore::engine::CreateBody {
+        image: IMAGE.to_owned(),
+        cmd: Some(vec!["serve".to_owned()]),
+        ..Default::default()
+    };
+    let foreign = engine
+        .create_container("mine", &foreign)
+        .await
+        .expect("created");
+    rig.kill().await;
+    // The record goes while no agent looks.
+    rig.delete(&id).await;
+    rig.start().await;
+    rig.connected().await;
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    assert_eq!(
+        engine.containers().len(),
+        4,
+        "within its grace everything is kept"
+    );
+    rig.until_true("what is left over is removed", async || {
+        engine.containers().len() == 1 && engine.volumes().is_empty()
+    })
+    .await;
+    assert_eq!(engine.containers()[0].id, foreign);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_away_is_reported_and_nothing_is_concluded_from_its_silence() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let id = rig.order(&one("sleep 1000000")).await;
+    rig.until_running(&id).await;
+    engine.unreachable_for(Duration::from_secs(100));
+    engine.cut_events();
+    let instance = async |connected: bool| {
+        rig.until_true("the instance says whether it is connected", async || {
+            let state = rig.view.read();
+            state
+                .instance(&rig.cluster, &"local".into())
+                .and_then(|entry| entry.instance.as_ref())
+                .is_some_and(|instance| instance.connected == connected)
+        })
+        .await;
+    };
+    instance(false).await;
+    let second = rig.order(&one("sleep 1000000")).await;
+    instance(true).await;
+    rig.until_running(&second).await;
+    let status = rig.status(&id).expect("a status");
+    assert_eq!(status.last_status, LastStatus::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_restarts_ends_its_tasks_and_starts_none_again() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let ids = [
+        rig.order(&one("sleep 1000000")).await,
+        rig.order(&pod()).await,
+    ];
+    for id in &ids {
+        rig.until_running(id).await;
+    }
+    engine.restart_engine(Duration::from_secs(5));
+    for id in &ids {
+        rig.until_stopped(id).await;
+    }
+    let started = |engine: &Simulated| {
+        engine
+            .history()
+            .iter()
+            .filter(|e| e.kind == SimEventKind::Started)
+            .count()
+    };
+    let before = started(&engine);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(started(&engine), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_event_stream_is_noticed_by_listing() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let id = rig.order(&one("sleep 1000000")).await;
+    rig.until_running(&id).await;
+    engine.silence_events();
+    engine.kill_container(&engine.containers()[0].name, 9);
+    let status = rig.until_stopped(&id).await;
+    assert_eq!(status.containers[0].exit_code, Some(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_or_start_whose_answer_is_lost_is_not_made_twice() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    engine.lose_reply_next(Operation::CreateContainer);
+    engine.lose_reply_next(Operation::StartContainer);
+    let id = rig.order(&one("sleep 1000000")).await;
+    rig.until_running(&id).await;
+    assert_eq!(engine.containers().len(), 1);
+    assert_eq!(engine.calls()[&Operation::CreateContainer], 1);
+    assert_eq!(engine.calls()[&Operation::StartContainer], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_somebody_else_holds_fails_the_task_and_is_left_alone() {
+    let (mut rig, engine) = rig().await;
+    let spec = one("sleep 1000000");
+    let record = rig.record(&spec, "web");
+    let name = longshore::engine::translate::names::container(&record, "web");
+    let foreign = longshore::engine::CreateBody {
+        image: IMAGE.to_owned(),
+        cmd: Some(vec!["sleep".to_owned(), "1000000".to_owned()]),
+        ..Default::default()
+    };
+    let theirs = engine
+        .create_container(&name, &foreign)
+        .await
+        .expect("created");
+    rig.start().await;
+    rig.place(&spec, &record).await;
+    let status = rig.until_stopped(&record.id).await;
+    let reason = status.stopped_reason.unwrap_or_default();
+    assert!(
+        reason.starts_with("CannotCreateContainerError: the name "),
+        "{reason}"
+    );
+    rig.delete(&record.id).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(engine.containers()[0].id, theirs);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_was_replaced_stops_acting() {
+    let (mut rig, _engine) = rig().await;
+    rig.start().await;
+    rig.connected().await;
+    rig.store
+        .acquire("agent/local")
+        .await
+        .expect("a newer epoch");
+    rig.order(&one("sleep 1000000")).await;
+    assert!(rig.ended().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_given_up_with_its_instance_is_stopped_before_anything_starts() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let old = rig
+        .order(&one("trap 'sleep 1; exit 0' TERM; sleep 1000000"))
+        .await;
+    rig.until_running(&old).await;
+    rig.kill().await;
+    rig.commit(|txn| {
+        txn.put_json(
+            keys::task_lost(&rig.cluster, &old),
+            &longshore::model::TaskLost {
+                at: rig.clock.now(),
+                reason: "instance gone".to_owned(),
+            },
+        )
+    })
+    .await;
+    let new = rig.order(&one("sleep 1000000")).await;
+    rig.start().await;
+    rig.until_running(&new).await;
+    let status = rig.until_stopped(&old).await;
+    assert_eq!(status.stop_code, Some(StopCode::TerminationNotice));
+    let history = engine.history();
+    let at = |task: &str, wanted: fn(&SimEventKind) -> bool| {
+        history
+            .iter()
+            .position(|e| e.labels[labels::TASK] == task && wanted(&e.kind))
+            .expect("it happened")
+    };
+    let ended = at(old.as_str(), |k| matches!(k, SimEventKind::Exited { .. }));
+    let created = at(new.as_str(), |k| *k == SimEventKind::Created);
+    assert!(ended < created);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transient_failure_is_tried_again_and_a_lasting_one_fails_the_task() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    engine.fail_next(Operation::CreateContainer, ErrorKind::Unknown);
+    engine.fail_next(Operation::StartContainer, ErrorKind::Unknown);
+    let id = rig.order(&one("sleep 1000000")).await;
+    rig.until_running(&id).await;
+    engine.fail_next(Operation::CreateContainer, ErrorKind::Invalid);
+    let id = rig.order(&one("sleep 1000000")).await;
+    let status = rig.until_stopped(&id).await;
+    assert_eq!(status.stop_code, Some(StopCode::TaskFailedToStart));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_was_removed_behind_our_back_is_pulled_again() {
+    let (mut rig, engine) = rig().await;
+    engine.set_registry(
+        IMAGE,
+        RegistryAnswer::Found {
+            after: Duration::from_secs(1),
+        },
+    );
+    rig.start().await;
+    let id = rig.order(&one("exit 0")).await;
+    rig.until_stopped(&id).await;
+    rig.delete(&id).await;
+    rig.until_true("gone", async || engine.containers().is_empty())
+        .await;
+    engine.silence_events();
+    engine.remove_image(IMAGE).await.expect("removed");
+    let id = rig.order(&one("sleep 1000000")).await;
+    rig.until_running(&id).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_of_all_containers_are_distinct() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    for _ in 0..5 {
+        let id = rig.order(&pod()).await;
+        rig.until_running(&id).await;
+    }
+    let names: BTreeSet<_> = engine.containers().into_iter().map(|c| c.name).collect();
+    assert_eq!(names.len(), 15);
+}
