@@ -1,8 +1,14 @@
 //! Duplicates, unknown references, and the rules between documents.
 
+use std::cell::Cell;
+
 use super::*;
 use crate::diagnostic::codes;
 use crate::manifest::report::{Reporting, listed, nearest};
+
+/// How many unknown references of a folder get a suggestion. Each is compared with every name there is, and a folder with
+/// more of them lacks a file rather than a letter.
+const SUGGESTIONS: u32 = 50;
 
 /// Checks documents against each other. Returns the files that are at fault without an error of their own.
 pub(super) fn check(
@@ -58,6 +64,7 @@ pub(super) fn check(
             .chain(at_fault.iter().cloned())
             .collect(),
         last_good,
+        suggestions: Cell::new(SUGGESTIONS),
     };
     // Last good definitions that services refer to, read once.
     let mut kept: BTreeMap<ResourceKey, Option<TaskDefinition>> = BTreeMap::new();
@@ -163,6 +170,8 @@ struct Folder<'a> {
     opaque: &'a [Option<Arc<SourceFile>>],
     broken: BTreeSet<String>,
     last_good: &'a LastGood,
+    /// How many more names may be sought.
+    suggestions: Cell<u32>,
 }
 
 impl<'a> Folder<'a> {
@@ -198,6 +207,16 @@ impl<'a> Folder<'a> {
             _ => codes::UNKNOWN_TASK_DEFINITION,
         };
         let document = &entry.document;
+        let mut diagnostic = document.error(
+            code,
+            document.value(pointer),
+            format!("no {} `{}` is declared", key.kind.noun(), key.name),
+        );
+        let Some(left) = self.suggestions.get().checked_sub(1) else {
+            found.push(diagnostic.help(format!("add a manifest of kind {}", key.kind)));
+            return;
+        };
+        self.suggestions.set(left);
         let others: BTreeSet<&str> = self
             .first
             .keys()
@@ -206,11 +225,6 @@ impl<'a> Folder<'a> {
             .chain((key.kind == Kind::Cluster).then_some("default"))
             .collect();
         let near = nearest(&key.name, others.iter().copied());
-        let mut diagnostic = document.error(
-            code,
-            document.value(pointer),
-            format!("no {} `{}` is declared", key.kind.noun(), key.name),
-        );
         let near_entry = near.and_then(|near| {
             self.first
                 .iter()

@@ -159,3 +159,563 @@ fn real_definitions_are_refused_only_where_ecs_refuses_them_or_a_member_is_refus
     }
     assert!(count >= 76, "{count} samples");
 }
+
+const WEB: &str =
+    "family: web\ncontainerDefinitions:\n  - {name: web, image: busybox:1, memory: 64}\n";
+const SHOP: &str =
+    "family: shop\ncontainerDefinitions:\n  - {name: shop, image: busybox:1, memory: 64}\n";
+
+fn service(name: &str, family: &str, count: u32) -> String {
+    format!(
+        "apiVersion: longshore/v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  taskDefinition: {family}\n  desiredCount: {count}\n"
+    )
+}
+
+/// A key as `kind name`.
+fn key(text: &str) -> ResourceKey {
+    let (kind, name) = text.split_once(' ').unwrap();
+    let kind = Kind::parse(kind).unwrap();
+    ResourceKey {
+        kind,
+        cluster: (kind == Kind::Service).then(ClusterName::default),
+        name: name.to_owned(),
+    }
+}
+
+fn names(loaded: &Loaded) -> Vec<String> {
+    loaded
+        .good
+        .keys()
+        .map(|key| format!("{} {}", key.kind, key.name))
+        .collect()
+}
+
+fn held(loaded: &Loaded) -> Vec<String> {
+    loaded
+        .held
+        .iter()
+        .map(|(key, held)| {
+            format!(
+                "{} {} since {}: {}",
+                key.kind,
+                key.name,
+                held.since.as_millis() / 1000,
+                held.because
+            )
+        })
+        .collect()
+}
+
+fn image(loaded: &Loaded, family: &str) -> String {
+    loaded.desired.task_definitions[family].0.spec.containers[0]
+        .image
+        .clone()
+}
+
+fn count(loaded: &Loaded, service: &str) -> u32 {
+    loaded.desired.services["default"][service].0.desired_count
+}
+
+/// Two families and a service of each, in a file each, as loaded at second 1.
+fn three_files() -> (Vec<(&'static str, String)>, LastGood) {
+    let files = vec![
+        (
+            "shop.yaml",
+            format!("{SHOP}---\n{}", service("shop", "shop", 1)),
+        ),
+        ("web-service.yaml", service("web", "web", 1)),
+        ("web.yaml", WEB.to_owned()),
+    ];
+    let loaded = load(&scan_of(&files), &LastGood::default(), &at(1));
+    assert_eq!(loaded.diagnostics, []);
+    assert_eq!(loaded.pruning, Pruning::Allowed);
+    assert_eq!(loaded.held, BTreeMap::new());
+    assert_eq!(
+        names(&loaded),
+        [
+            "TaskDefinition shop",
+            "TaskDefinition web",
+            "Service shop",
+            "Service web"
+        ]
+    );
+    (files, LastGood(loaded.good))
+}
+
+fn scan_of(files: &[(&'static str, String)]) -> Scan {
+    folder(files.iter().map(|(path, text)| (*path, text.as_str())))
+}
+
+#[test]
+fn one_broken_file_is_held_and_the_others_are_taken() {
+    let (mut files, good) = three_files();
+    files[2].1 = WEB.replace("image", "imgae");
+    files[0].1 = files[0].1.replace("desiredCount: 1", "desiredCount: 5");
+    files[1].1 = service("web", "web", 2);
+    let loaded = load(&scan_of(&files), &good, &at(2));
+    assert_eq!(places(&loaded), ["LS0201 3:17"], "one mistake, one error");
+    assert_eq!(count(&loaded, "shop"), 5);
+    assert_eq!(count(&loaded, "web"), 2);
+    assert_eq!(image(&loaded, "web"), "busybox:1");
+    assert_eq!(
+        held(&loaded),
+        [
+            "TaskDefinition web since 1: web.yaml:3:17: an item of `containerDefinitions` has no member `imgae`"
+        ]
+    );
+    assert_eq!(
+        loaded.pruning,
+        Pruning::Withheld(
+            "web.yaml:3:17: an item of `containerDefinitions` has no member `imgae`".into()
+        )
+    );
+    assert_eq!(loaded.good[&key("Service shop")].accepted_at, at(2).now);
+    assert_eq!(
+        loaded.good[&key("TaskDefinition web")].accepted_at,
+        at(1).now
+    );
+}
+
+#[test]
+fn a_file_is_taken_whole_or_not_at_all() {
+    let (mut files, good) = three_files();
+    files[0].1 = files[0]
+        .1
+        .replace("busybox:1", "busybox:2")
+        .replace("desiredCount: 1", "desiredCount: -1");
+    let loaded = load(&scan_of(&files), &good, &at(2));
+    assert_eq!(places(&loaded), ["LS0205 10:17"]);
+    assert_eq!(image(&loaded, "shop"), "busybox:1");
+    assert_eq!(count(&loaded, "shop"), 1);
+    assert_eq!(loaded.held.len(), 2);
+}
+
+#[test]
+fn a_file_cut_off_in_the_middle_keeps_what_it_declared_and_raises_no_second_error() {
+    let (mut files, good) = three_files();
+    files[2].1 = "family: web\ncontainerDefinitions:\n  - {name: web, ima".into();
+    let loaded = load(&scan_of(&files), &good, &at(2));
+    assert_eq!(loaded.diagnostics.len(), 1, "{:?}", places(&loaded));
+    assert_eq!(loaded.desired.task_definitions.len(), 2);
+    assert_eq!(count(&loaded, "web"), 1);
+    // Without anything remembered there is nothing to run, and still no second error.
+    let loaded = load(&scan_of(&files), &LastGood::default(), &at(2));
+    assert_eq!(loaded.diagnostics.len(), 1, "{:?}", places(&loaded));
+    assert_eq!(names(&loaded), ["TaskDefinition shop", "Service shop"]);
+    assert!(!loaded.desired.services["default"].contains_key("web"));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_keeps_what_it_declared() {
+    let (files, good) = three_files();
+    let mut scan = scan_of(&files);
+    scan.files.insert(
+        "web.yaml".into(),
+        FileContent::Problem(crate::manifest::source::ReadProblem::Unreadable(
+            "no".into(),
+        )),
+    );
+    let loaded = load(&scan, &good, &at(2));
+    assert_eq!(places(&loaded), ["LS0001 1:1"]);
+    assert_eq!(loaded.desired.task_definitions.len(), 2);
+    assert_eq!(
+        loaded.held.keys().collect::<Vec<_>>(),
+        [&key("TaskDefinition web")]
+    );
+}
+
+#[test]
+fn a_missing_folder_holds_everything_unless_that_is_allowed() {
+    let (_, good) = three_files();
+    let mut scan = folder([]);
+    scan.state = FolderState::Missing;
+    let loaded = load(&scan, &good, &at(2));
+    assert_eq!(loaded.good, good.0);
+    assert_eq!(loaded.held.len(), 4);
+    assert_eq!(
+        loaded.pruning,
+        Pruning::Withheld("the folder manifests is missing".into())
+    );
+    assert_eq!(loaded.desired.all_services().count(), 2);
+    let allowed = LoadOptions {
+        allow_empty: true,
+        ..at(2)
+    };
+    let loaded = load(&scan, &good, &allowed);
+    assert_eq!((loaded.good.len(), loaded.pruning), (0, Pruning::Allowed));
+    assert_eq!(loaded.desired.all_services().count(), 0);
+    assert_eq!(loaded.desired.clusters.len(), 1, "default is always there");
+}
+
+#[test]
+fn a_folder_that_turned_empty_holds_everything_unless_that_is_allowed() {
+    let (_, good) = three_files();
+    for scan in [folder([]), folder([("note.yaml", "# nothing left\n")])] {
+        let loaded = load(&scan, &good, &at(2));
+        assert_eq!(loaded.good, good.0);
+        assert!(matches!(loaded.pruning, Pruning::Withheld(_)));
+        let allowed = LoadOptions {
+            allow_empty: true,
+            ..at(2)
+        };
+        assert_eq!(load(&scan, &good, &allowed).good.len(), 0);
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_listed_holds_everything_whatever_is_allowed() {
+    let (_, good) = three_files();
+    let mut scan = folder([]);
+    scan.state = FolderState::Unreadable("no".into());
+    let allowed = LoadOptions {
+        allow_empty: true,
+        ..at(2)
+    };
+    assert_eq!(load(&scan, &good, &allowed).good, good.0);
+}
+
+#[test]
+fn a_file_removed_from_a_valid_folder_is_gone() {
+    let (mut files, good) = three_files();
+    files.remove(0);
+    let loaded = load(&scan_of(&files), &good, &at(2));
+    assert_eq!(names(&loaded), ["TaskDefinition web", "Service web"]);
+    assert_eq!((loaded.pruning, loaded.held.len()), (Pruning::Allowed, 0));
+    assert!(!loaded.desired.services["default"].contains_key("shop"));
+}
+
+#[test]
+fn nothing_is_removed_while_another_file_is_broken() {
+    let (mut files, good) = three_files();
+    files.remove(0);
+    files[1].1 = WEB.replace("64", "x");
+    let loaded = load(&scan_of(&files), &good, &at(2));
+    assert_eq!(loaded.good.len(), 4);
+    assert_eq!(
+        held(&loaded)[0],
+        "TaskDefinition shop since 1: nothing is removed while this stands: web.yaml:3:43: `memory` is a whole number, and this is text"
+    );
+}
+
+#[test]
+fn a_family_that_was_removed_under_its_service_is_an_error_and_keeps_running() {
+    let (mut files, good) = three_files();
+    files.remove(2);
+    let loaded = load(&scan_of(&files), &good, &at(2));
+    assert_eq!(places(&loaded), ["LS0403 5:19"]);
+    assert_eq!(names(&loaded).len(), 4);
+    assert_eq!(count(&loaded, "web"), 1);
+    // And so it stays, however often the folder is read.
+    let again = load(&scan_of(&files), &LastGood(loaded.good.clone()), &at(3));
+    assert_eq!(places(&again), places(&loaded));
+    assert_eq!(again.good, loaded.good);
+}
+
+#[test]
+fn a_duplicate_holds_both_places() {
+    let (mut files, good) = three_files();
+    files.push(("z.yaml", WEB.replace("busybox:1", "busybox:2")));
+    let loaded = load(&scan_of(&files), &good, &at(2));
+    assert_eq!(places(&loaded), ["LS0401 1:9"]);
+    let found = &loaded.diagnostics[0];
+    assert_eq!(
+        (&*found.primary.file.path, &*found.related[0].file.path),
+        ("z.yaml", "web.yaml")
+    );
+    assert_eq!(image(&loaded, "web"), "busybox:1");
+    assert_eq!(
+        held(&loaded),
+        ["TaskDefinition web since 1: z.yaml:1:9: task definition `web` is declared twice"]
+    );
+}
+
+#[test]
+fn a_repaired_folder_is_taken_as_it_is() {
+    let (mut files, good) = three_files();
+    files[2].1 = "family: [".into();
+    let broken = load(&scan_of(&files), &good, &at(2));
+    files[2].1 = WEB.replace("busybox:1", "busybox:2");
+    let loaded = load(&scan_of(&files), &LastGood(broken.good), &at(3));
+    assert_eq!(loaded.diagnostics, []);
+    assert_eq!(image(&loaded, "web"), "busybox:2");
+    assert_eq!(
+        loaded.good[&key("TaskDefinition web")].accepted_at,
+        at(3).now
+    );
+    assert_eq!(loaded.good[&key("Service shop")].accepted_at, at(1).now);
+}
+
+#[test]
+fn the_hash_is_of_the_content_and_not_of_how_it_is_written() {
+    let hash = |text: &str| {
+        let loaded = one(text);
+        assert_eq!(loaded.diagnostics, [], "{text}");
+        loaded.good.values().next().unwrap().hash.clone()
+    };
+    let plain = hash(WEB);
+    assert_eq!(hash(&format!("# c\n{WEB}taskRoleArn: null\n")), plain);
+    assert_eq!(
+        hash(
+            r#"{"containerDefinitions":[{"memory":64.0,"image":"busybox:1","name":"web"}],"family":"web","revision":7}"#
+        ),
+        plain
+    );
+    let enveloped = "apiVersion: longshore/v1\nkind: TaskDefinition\nmetadata: {name: web}\nstatus: {x: 1}\nspec: {containerDefinitions: [{name: web, image: 'busybox:1', memory: 64}]}\n";
+    assert_eq!(hash(enveloped), plain);
+    assert_ne!(hash(&WEB.replace("64", "65")), plain);
+}
+
+#[test]
+fn what_describe_prints_is_taken_and_its_status_dropped() {
+    let loaded = one(
+        r#"{"taskDefinition": {"taskDefinitionArn": "arn:aws:ecs:eu-west-1:1:task-definition/web:7", "revision": 7,
+        "status": "ACTIVE", "registeredBy": "me", "family": "web", "volumes": [], "placementConstraints": [],
+        "containerDefinitions": [{"name": "web", "image": "busybox", "cpu": 0, "memory": 64, "command": null}]},
+        "tags": [{"key": "team", "value": "shop"}]}"#,
+    );
+    assert_eq!(loaded.diagnostics, []);
+    let (registered, _) = &loaded.desired.task_definitions["web"];
+    assert_eq!(registered.input["family"], "web");
+    assert_eq!(registered.input.get("revision"), None);
+    assert_eq!(registered.spec.tags["team"], "shop");
+
+    let loaded = one(&format!(
+        r#"{WEB}---
+{{"services": [{{"serviceArn": "arn:aws:ecs:eu-west-1:1:service/prod/web", "serviceName": "web", "runningCount": 2,
+  "clusterArn": "arn:aws:ecs:eu-west-1:1:cluster/default", "status": "ACTIVE", "desiredCount": 2, "roleArn": "arn:x",
+  "taskDefinition": "arn:aws:ecs:eu-west-1:1:task-definition/web:7", "deployments": [], "events": []}},
+  {{"serviceName": "two", "desiredCount": 1, "taskDefinition": "web"}}], "failures": []}}"#
+    ));
+    assert_eq!(loaded.diagnostics, []);
+    let (spec, source) = &loaded.desired.services["default"]["web"];
+    assert_eq!(
+        (spec.family.as_str(), spec.revision, spec.desired_count),
+        ("web", None, 2)
+    );
+    assert_eq!(source.to_string(), "a.yaml:5");
+    assert_eq!(loaded.desired.services["default"].len(), 2);
+}
+
+#[test]
+fn all_that_is_wrong_is_found_in_one_go() {
+    let text = "\
+family: web
+networkMode: awsvp
+containerDefinitions:
+  - {name: a, image: b, memory: 64, comand: []}
+  - {name: b, image: b, memory: 64, essential: 'no', cpu: '1'}
+  - {name: c, image: b, memory: 64, dependsOn: [{containerName: x, condition: START}]}
+---
+apiVersion: longshore/v2
+kind: Service
+---
+apiVersion: longshore/v1
+kind: Servic
+metadata: {nam: web}
+---
+just text
+";
+    assert_eq!(
+        places(&one(text)),
+        [
+            "LS0203 2:14",
+            "LS0201 4:37",
+            "LS0202 5:48",
+            "LS0202 5:59",
+            "LS0212 8:13",
+            "LS0204 11:1",
+            "LS0211 12:7",
+            "LS0201 13:12",
+            "LS0210 15:1",
+        ],
+    );
+}
+
+#[test]
+fn the_other_containers_of_a_damaged_definition_are_checked_and_the_damaged_one_is_not() {
+    let text = "\
+family: web
+containerDefinitions:
+  - {name: a, image: b, memroy: 64}
+  - {name: c, image: b, dependsOn: [{containerName: x, condition: START}]}
+  - {name: d, image: b, memory: 64, dependsOn: [{containerName: a, condition: START}]}
+";
+    assert_eq!(
+        places(&one(text)),
+        ["LS0201 3:25", "LS0302 4:12", "LS0305 4:53"]
+    );
+}
+
+#[test]
+fn a_member_is_explained_by_what_was_most_likely_meant() {
+    let help = |text: &str| {
+        let found = one(text).diagnostics;
+        let error = found.iter().find(|d| d.severity == Severity::Error);
+        error.unwrap().help.join("; ")
+    };
+    let envelope = |spec: &str| {
+        format!(
+            "apiVersion: longshore/v1\nkind: Service\nmetadata: {{name: web}}\nspec:\n  taskDefinition: 'web:1'\n  {spec}\n"
+        )
+    };
+    for (text, wanted) in [
+        (
+            WEB.replace("memory: 64", "memory: '64'"),
+            "write 64, without quotes",
+        ),
+        (
+            WEB.replace("image: busybox:1", "image: busybox, command: sleep 60"),
+            "write it as a list: [\"sleep\", \"60\"]",
+        ),
+        (
+            WEB.replace(
+                "memory: 64",
+                "memory: 64, environment: [{name: A, value: 80}]",
+            ),
+            "put it in quotes: \"80\"",
+        ),
+        (
+            WEB.replace("memory: 64", "memory: 64, essential: yes"),
+            "write true",
+        ),
+        (
+            format!("{WEB}image: x\n"),
+            "`image` stands under `containerDefinitions[]`",
+        ),
+        (
+            format!("{WEB}desiredCount: 1\n"),
+            "`desiredCount` is a member of a service",
+        ),
+        (
+            WEB.replace("family: web", "family: my web"),
+            "it consists of letters, digits, `-` and `_`; write, for example, `my-web`",
+        ),
+        (
+            envelope("desiredCount: 1\n  runningCount: 1"),
+            "ECS prints it but does not take it: remove it",
+        ),
+        (envelope("desiredcount: 1"), "did you mean `desiredCount`?"),
+        (
+            WEB.replace("image: busybox:1, ", ""),
+            "add `image`: the image reference, as `docker pull` takes it",
+        ),
+        (
+            WEB.replace(
+                "memory: 64",
+                "memory: 64, healthCheck: {command: [CMD, a], interval: 4}",
+            ),
+            "write a number from 5 to 300",
+        ),
+    ] {
+        let found = help(&text);
+        assert!(
+            found.starts_with(wanted),
+            "{text}: {found:?}, not {wanted:?}"
+        );
+    }
+}
+
+#[test]
+fn a_name_in_the_spec_agrees_with_the_one_in_the_metadata() {
+    let text = service("web", "'web:1'", 1) + "  serviceName: wbe\n";
+    let loaded = one(&text);
+    assert_eq!(places(&loaded)[1], "LS0214 7:16");
+    assert_eq!(loaded.diagnostics[1].related[0].span.line, 3);
+}
+
+mod never_panics {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn valid() -> &'static [String] {
+        static ALL: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
+        ALL.get_or_init(examples)
+    }
+
+    fn examples() -> Vec<String> {
+        let examples = codes::pages().flat_map(|page| [page.wrong, page.right]);
+        let manifests = crate::manifest::init::files()
+            .into_iter()
+            .filter(|(path, _)| path.ends_with("yaml"));
+        examples
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+            .chain(manifests.map(|(_, text)| text))
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_becomes_of_a_file(
+            pick in any::<prop::sample::Index>(),
+            other in any::<prop::sample::Index>(),
+            cuts in prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, "[-:{}\\[\\],#\"'& *0-9a-zA-Z\\n]{0,6}"), 1..4),
+        ) {
+            let texts = valid();
+            let before = pick.get(texts);
+            let mut text = before.clone();
+            for (place, how, insert) in cuts {
+                let mut at = place.index(text.len() + 1);
+                while !text.is_char_boundary(at) { at -= 1; }
+                match how {
+                    0 => text.truncate(at),
+                    1 => text.insert_str(at, &insert),
+                    2 => { let end = (at + insert.len()).min(text.len()); if text.is_char_boundary(end) { text.replace_range(at..end, &insert); } }
+                    _ => text = format!("{}{}", &text[at..], &text[..at]),
+                }
+            }
+            let good = LastGood(load(&folder([("a.yaml", before.as_str())]), &LastGood::default(), &at(1)).good);
+            let scan = folder([("a.yaml", text.as_str()), ("b.yaml", other.get(texts).as_str())]);
+            let loaded = load(&scan, &good, &at(2));
+            // P1: what was good is dropped only when nothing is wrong.
+            let wrong = loaded.diagnostics.iter().any(|d| d.severity == Severity::Error);
+            if wrong {
+                prop_assert!(good.keys().all(|key| loaded.good.contains_key(key)));
+                prop_assert!(matches!(loaded.pruning, Pruning::Withheld(_)));
+            }
+            for (spec, _) in loaded.desired.all_services() {
+                prop_assert!(spec.revision.is_some() || loaded.desired.task_definitions.contains_key(&spec.family));
+            }
+            // Loading is settled: the same folder again changes nothing.
+            let again = load(&scan, &LastGood(loaded.good.clone()), &at(3));
+            prop_assert_eq!(again.desired, loaded.desired);
+        }
+    }
+}
+
+#[test]
+fn the_example_folder_is_valid_without_a_single_warning() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("manifests");
+    let loaded = load(
+        &crate::manifest::source::scan(&folder),
+        &LastGood::default(),
+        &at(0),
+    );
+    assert_eq!(loaded.diagnostics, []);
+    assert!(loaded.desired.all_services().count() >= 3);
+}
+
+#[test]
+fn an_editor_and_validate_agree_about_every_example_of_a_shape() {
+    let schema: Json =
+        serde_json::from_str(crate::manifest::schema::embedded("longshore").unwrap()).unwrap();
+    let editor = jsonschema::validator_for(&schema).unwrap();
+    for page in codes::pages().filter(|page| page.code > "LS02" && !page.wrong.is_empty()) {
+        let fits = |text: &str| {
+            let file = Arc::new(SourceFile {
+                path: "a.yaml".into(),
+                text: text.into(),
+            });
+            yaml::parse(&file)
+                .documents
+                .iter()
+                .all(|document| editor.is_valid(&document.to_json()))
+        };
+        assert!(fits(page.right), "{}", page.code);
+        // Names that disagree are beyond a schema, and so are members that exclude each other.
+        if page.code < "LS0214" {
+            assert!(!fits(page.wrong), "{}", page.code);
+        }
+    }
+}
