@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::controller::{Phase as Standing, TaskView, standing};
 use crate::model::{
-    ClusterName, ClusterSpec, DesiredStatus, HealthStatus, InstanceDesired, LastStatus, NoticeKind,
-    RolloutState, SchedulingStrategy, ServiceName, ServiceRecord, ServiceStatus, StopCode,
-    TaskSpec, Timestamp,
+    ClusterName, ClusterSpec, DesiredStatus, HealthStatus, LastStatus, NoticeKind, RolloutState,
+    SchedulingStrategy, ServiceName, ServiceRecord, ServiceStatus, StopCode, Timestamp,
 };
 use crate::store::{State, TaskEntry};
 
@@ -120,31 +120,25 @@ pub struct ServiceSummary {
     pub failure: Option<TaskFailure>,
 }
 
-/// Whether a task counts as healthy: it runs and is to go on running, and its health check passes; without one, it has run
-/// for `healthy_after` seconds (semantics §4.19).
-pub fn is_healthy(
-    task: &TaskEntry,
-    spec: Option<&TaskSpec>,
-    healthy_after: u32,
-    now: Timestamp,
-) -> bool {
-    let Some(status) = &task.status else {
-        return false;
+/// Whether a task counts as healthy, as the controller judges it (semantics §4.19).
+pub fn is_healthy(state: &State, task: &TaskEntry, now: Timestamp) -> bool {
+    let record = &task.record;
+    let view = TaskView {
+        record,
+        status: task.status.as_ref().map(|status| &*status.value),
+        lost: task.lost.is_some(),
+        spec: state.specs.get(&record.spec).map(AsRef::as_ref),
     };
-    if task.lost.is_some()
-        || task.record.desired != DesiredStatus::Running
-        || status.last_status != LastStatus::Running
-    {
-        return false;
-    }
-    if spec.is_some_and(TaskSpec::has_health_check) {
-        return status.health == HealthStatus::Healthy;
-    }
-    let wait = std::time::Duration::from_secs(u64::from(healthy_after));
-    status.health != HealthStatus::Unhealthy
-        && status
-            .started_at
-            .is_some_and(|started| started.plus(wait) <= now)
+    let healthy_after = state
+        .clusters
+        .get(&record.cluster)
+        .map_or(ClusterSpec::HEALTHY_AFTER, |spec| spec.healthy_after);
+    let grace = record
+        .service
+        .as_ref()
+        .and_then(|name| state.service(&record.cluster, name))
+        .map_or(0, |service| service.spec.health_check_grace_period);
+    standing(&view, healthy_after, grace, now) == Standing::Healthy
 }
 
 /// Whether it counts into ECS's `runningCount`.
@@ -181,35 +175,16 @@ pub fn desired_status(task: &TaskEntry) -> DesiredStatus {
     task.record.desired
 }
 
-/// How many tasks a service is to have: its count, or for a DAEMON one an ACTIVE instance of its cluster. 0 once it was
-/// removed from the folder.
-pub fn desired_count(state: &State, record: &ServiceRecord) -> u32 {
+/// How many tasks a service is to have: its count, or for a DAEMON what its newest deployment found instances for. 0 once it
+/// was removed from the folder.
+pub fn desired_count(record: &ServiceRecord) -> u32 {
     if record.status != ServiceStatus::Active {
         return 0;
     }
     match record.spec.scheduling {
         SchedulingStrategy::Replica => record.spec.desired_count,
-        SchedulingStrategy::Daemon => {
-            let active = state
-                .instances_of_cluster(&record.spec.cluster)
-                .filter(|(_, entry)| {
-                    entry.instance.is_some()
-                        && entry
-                            .desired
-                            .as_ref()
-                            .is_none_or(|d| *d.value == InstanceDesired::Active)
-                });
-            u32::try_from(active.count()).unwrap_or(u32::MAX)
-        }
+        SchedulingStrategy::Daemon => record.primary().map_or(0, |d| d.desired_count),
     }
-}
-
-/// Seconds after which a task without a health check counts as healthy in this cluster.
-pub fn healthy_after(state: &State, cluster: &ClusterName) -> u32 {
-    state
-        .clusters
-        .get(cluster)
-        .map_or(ClusterSpec::HEALTHY_AFTER, |spec| spec.healthy_after)
 }
 
 /// How many tasks of some are running, pending and healthy.
@@ -231,11 +206,9 @@ impl Counts {
         now: Timestamp,
     ) -> Self {
         tasks.fold(Self::default(), |mut counts, task| {
-            let spec = state.specs.get(&task.record.spec).map(AsRef::as_ref);
-            let after = healthy_after(state, &task.record.cluster);
             counts.running += u32::from(is_running(task));
             counts.pending += u32::from(is_pending(task));
-            counts.healthy += u32::from(is_healthy(task, spec, after, now));
+            counts.healthy += u32::from(is_healthy(state, task, now));
             counts
         })
     }
@@ -258,7 +231,7 @@ pub fn summary(state: &State, record: &ServiceRecord, now: Timestamp) -> Service
         state.tasks_of_service(cluster, name).map(|(_, task)| task),
         now,
     );
-    let desired = desired_count(state, record);
+    let desired = desired_count(record);
     let primary = record.primary();
     let steady = record.status == ServiceStatus::Active
         && record.deployments.len() == 1

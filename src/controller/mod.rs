@@ -36,7 +36,7 @@ mod worker_tests;
 
 pub use commit::EVENTS_KEPT;
 pub use decision::{Decision, NewEvent, Plan};
-pub use observe::{Phase, TaskView};
+pub use observe::{Phase, TaskView, standing};
 pub use placement::InstanceView;
 pub use plan::{Definition, PlanInput, plan};
 pub use preview::preview;

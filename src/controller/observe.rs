@@ -141,6 +141,17 @@ impl Judge {
     }
 }
 
+/// Where `task` stands at `now`, as every plan judges it: a task without a health check counts as healthy `healthy_after` seconds
+/// after RUNNING, an unhealthy verdict is ignored for `grace` seconds.
+pub fn standing(task: &TaskView<'_>, healthy_after: u32, grace: u32, now: Timestamp) -> Phase {
+    let judge = Judge {
+        healthy_after: Duration::from_secs(u64::from(healthy_after)),
+        grace: Duration::from_secs(u64::from(grace)),
+        now,
+    };
+    judge.phase(task).0
+}
+
 /// Whether health checks decide about `task`. Where its specification is lost, a verdict shows that it has one.
 fn has_check(task: &TaskView<'_>, status: &TaskStatus) -> bool {
     task.spec.map_or(

@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::manifest::export;
+use crate::manifest::load::LastGoodDoc;
 use crate::model::arn::deployment_number;
 use crate::model::{
     ClusterName, Deployment, Family, InstanceDesired, Reserved, Resources, RevisionRef,
@@ -19,8 +21,8 @@ use crate::model::{
 use crate::store::{InstanceEntry, LastGoodKey, State, TaskEntry};
 
 use crate::api::conditions::{
-    ServiceSummary, conditions, desired_status, failure, healthy_after, held_of, is_healthy,
-    is_pending, is_running, last_status, serving_last_good, stopped_because, summary,
+    ServiceSummary, conditions, desired_status, failure, held_of, is_healthy, is_pending,
+    is_running, last_status, serving_last_good, stopped_because, summary,
 };
 use crate::api::context::HeldResource;
 use crate::api::kinds::Kind;
@@ -64,6 +66,18 @@ pub struct Metadata {
     /// The user's labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Whatever else the manifest has there.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+impl Metadata {
+    fn named(name: impl std::fmt::Display) -> Self {
+        Self {
+            name: name.to_string(),
+            ..Self::default()
+        }
+    }
 }
 
 impl<S: Serialize> Document<S> {
@@ -234,23 +248,17 @@ fn declared(
     cluster: Option<&ClusterName>,
     name: &str,
 ) -> Option<(Metadata, Value)> {
-    let document = last_good(state, kind, cluster, name)?.get("document")?;
-    let metadata = document.get("metadata").cloned().unwrap_or_default();
-    let mut metadata: Metadata = serde_json::from_value(metadata).unwrap_or_default();
-    name.clone_into(&mut metadata.name);
-    Some((metadata, document.get("spec")?.clone()))
+    let kept = last_good(state, kind, cluster, name)?;
+    let kept: LastGoodDoc = serde_json::from_value(kept.clone()).ok()?;
+    let mut document = export::document(&kept, None);
+    let metadata = serde_json::from_value(document["metadata"].take()).ok()?;
+    Some((metadata, document["spec"].take()))
 }
 
 fn cluster(state: &State, held: &[HeldResource], name: &ClusterName) -> Document<ClusterStatus> {
     let shape = shapes::Cluster::of(state, name, shapes::cluster::Include::default());
-    let (metadata, spec) =
-        declared(state, Kind::Cluster, None, name.as_str()).unwrap_or_else(|| {
-            let metadata = Metadata {
-                name: name.to_string(),
-                labels: BTreeMap::new(),
-            };
-            (metadata, json!({}))
-        });
+    let (metadata, spec) = declared(state, Kind::Cluster, None, name.as_str())
+        .unwrap_or_else(|| (Metadata::named(name), json!({})));
     let status = ClusterStatus {
         status: shape.status.to_owned(),
         instances: shape.registered_container_instances_count,
@@ -310,8 +318,8 @@ pub fn service(
 
 fn service_metadata(record: &ServiceRecord) -> Metadata {
     Metadata {
-        name: record.spec.name.to_string(),
         labels: record.spec.labels.clone(),
+        ..Metadata::named(&record.spec.name)
     }
 }
 
@@ -368,10 +376,11 @@ fn deployment(
         created_at: Some(d.created_at.into()),
         updated_at: Some(d.updated_at.into()),
     };
-    let metadata = Metadata {
-        name: format!("{}-{}", record.spec.name, deployment_number(&d.id)),
-        labels: BTreeMap::new(),
-    };
+    let metadata = Metadata::named(format_args!(
+        "{}-{}",
+        record.spec.name,
+        deployment_number(&d.id)
+    ));
     Document::new(Kind::Deployment, metadata, None, status)
 }
 
@@ -410,8 +419,8 @@ fn task_definition(
             .collect(),
     };
     let metadata = Metadata {
-        name: family.to_string(),
         labels: record.labels.clone(),
+        ..Metadata::named(family)
     };
     let mut input = record.input.clone();
     if let Some(members) = input.as_object_mut() {
@@ -440,7 +449,7 @@ fn task(state: &State, entry: &TaskEntry, now: Timestamp) -> Document<TaskStatus
         },
         last_status: last_status(entry).as_str().to_owned(),
         health_status: reported.map_or("UNKNOWN", |s| s.health.as_str()).to_owned(),
-        healthy: is_healthy(entry, spec, healthy_after(state, &record.cluster), now),
+        healthy: is_healthy(state, entry, now),
         created_at: Some(record.created_at.into()),
         started_at: reported.and_then(|s| s.started_at).map(Into::into),
         stopped_at: reported
@@ -488,10 +497,7 @@ fn task(state: &State, entry: &TaskEntry, now: Timestamp) -> Document<TaskStatus
             .map(|s| s.last_log_lines.clone())
             .unwrap_or_default(),
     };
-    let metadata = Metadata {
-        name: record.id.to_string(),
-        labels: BTreeMap::new(),
-    };
+    let metadata = Metadata::named(&record.id);
     Document::new(Kind::Task, metadata, None, status)
 }
 
@@ -536,10 +542,7 @@ fn instance(
         pending_tasks: tasks().filter(|task| is_pending(task)).count(),
         attributes: instance.attributes.clone(),
     };
-    let metadata = Metadata {
-        name: id.to_owned(),
-        labels: BTreeMap::new(),
-    };
+    let metadata = Metadata::named(id);
     Some(Document::new(
         Kind::ContainerInstance,
         metadata,

@@ -185,7 +185,7 @@ impl Service {
             load_balancers: Empty,
             service_registries: Empty,
             status: record.status.as_str(),
-            desired_count: desired_count(state, record),
+            desired_count: desired_count(record),
             running_count: counts.running,
             pending_count: counts.pending,
             launch_type: LAUNCH_TYPE,

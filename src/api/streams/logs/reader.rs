@@ -59,6 +59,12 @@ impl Reader {
         // The time of the last line that was sent: after a restart in place only later ones are new.
         let mut last: Option<jiff::Timestamp> = None;
         loop {
+            // Which run is about to be read, so that a later one is known as such, however short it is.
+            let run = if self.follow {
+                self.started_at(&engine).await
+            } else {
+                None
+            };
             match self.read(&engine, &lines, &mut last).await {
                 Ended::Unread => return,
                 Ended::AtEnd => {}
@@ -74,7 +80,7 @@ impl Reader {
                 }
                 Ended::Failed(_) => {}
             }
-            if !self.follow || !self.goes_on(&engine, &lines).await {
+            if !self.follow || !self.goes_on(&engine, run, &lines).await {
                 return;
             }
         }
@@ -165,15 +171,31 @@ impl Reader {
         lines.send(Line { at, line }).await.is_ok()
     }
 
-    /// Waits until the container runs again, for `true`, or its task is over.
-    async fn goes_on(&self, engine: &SharedEngine, lines: &mpsc::Sender<Line>) -> bool {
+    async fn started_at(&self, engine: &SharedEngine) -> Option<Timestamp> {
+        let container = engine.inspect_container(&self.target.runtime_id).await;
+        container.ok().and_then(|container| container.started_at)
+    }
+
+    /// Waits until there may be more to read after `run`, for `true`, or its task is over.
+    async fn goes_on(
+        &self,
+        engine: &SharedEngine,
+        run: Option<Timestamp>,
+        lines: &mpsc::Sender<Line>,
+    ) -> bool {
         let mut changes = self.context.view.subscribe();
+        let mut first = true;
         loop {
             match engine.inspect_container(&self.target.runtime_id).await {
-                Ok(container) if container.state == ContainerState::Running => return true,
+                Ok(container) if container.started_at > run => return true,
+                // The same run goes on, and only its stream broke off. Not at once: it may be about to end.
+                Ok(container) if container.state == ContainerState::Running && !first => {
+                    return true;
+                }
                 Err(error) if error.kind == ErrorKind::NotFound => return false,
                 Ok(_) | Err(_) => {}
             }
+            first = false;
             if self.task_is_over() {
                 return false;
             }
