@@ -26,6 +26,8 @@ mod registrar;
 mod registry;
 mod retention;
 mod rolling;
+#[cfg(test)]
+mod rules;
 mod service;
 #[cfg(test)]
 mod testing;
