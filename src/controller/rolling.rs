@@ -316,71 +316,56 @@ impl Rolling<'_> {
             books.release(seen.view.record);
             existing -= 1;
         }
-        let candidates = self.candidates(draft);
+        let mut free = self.candidates(draft);
         let mut victims: Vec<usize> = Vec::new();
         for _ in 0..unplaced {
             if existing < self.band.cap && books.place(request).is_ok() {
                 existing += 1;
                 continue;
             }
-            let free: Vec<usize> = candidates
-                .iter()
-                .copied()
-                .filter(|at| !victims.contains(at))
-                .collect();
             let without = |some: &[usize]| {
-                let after = self.try_without(draft, &books, existing, request, &victims, some)?;
-                Some((some.to_vec(), after))
-            };
-            // All that may go, if that helps at all; then one that is enough by itself, else as many as it takes.
-            let most = free.iter().fold(Vec::new(), |mut some, at| {
-                some.push(*at);
-                if !self.may_stop(draft, &victims, &some) {
-                    some.pop();
+                let gone = u32::try_from(some.len()).unwrap_or(u32::MAX);
+                if existing.saturating_sub(gone) >= self.band.cap {
+                    return None;
                 }
-                some
-            });
-            let found = without(&most).filter(|_| !most.is_empty()).and_then(|all| {
-                let one = most.iter().find_map(|at| without(&[*at]));
-                let some = || (2..most.len()).find_map(|n| without(&most[..n]));
-                one.or_else(some).or(Some(all))
-            });
+                let mut after = books.clone();
+                for at in some {
+                    after.release(draft.seen[*at].view.record);
+                }
+                let fits =
+                    existing.saturating_sub(gone) < self.band.cap && after.place(request).is_ok();
+                fits.then(|| (some.to_vec(), after))
+            };
+            let may_stop = |some: &[usize]| self.may_stop(draft, &victims, some);
+            // One that is enough by itself, else as many as it takes; nothing in vain.
+            let one = || {
+                free.iter()
+                    .filter(|at| may_stop(&[**at]))
+                    .find_map(|at| without(&[*at]))
+            };
+            let several = || {
+                let mut some = Vec::new();
+                free.iter().find_map(|at| {
+                    some.push(*at);
+                    if may_stop(&some) {
+                        return without(&some);
+                    }
+                    some.pop();
+                    None
+                })
+            };
+            let found = without(&free).and_then(|_| one().or_else(several));
             let Some((chosen, after)) = found else {
                 let stops = !victims.is_empty();
                 let blocked = self.blocked(draft, &mut books, existing, request, stops);
                 return (victims, Some(blocked));
             };
-            existing = existing + 1 - chosen.len() as u32;
+            existing = existing + 1 - u32::try_from(chosen.len()).unwrap_or(0);
             books = after;
+            free.retain(|at| !chosen.contains(at));
             victims.extend(chosen);
         }
-        let waits = Some(Blocked::Waiting);
-        (victims, waits)
-    }
-
-    /// The books with a new task placed after `more` were stopped on top of `victims`; `None` when they may not all be
-    /// stopped or that is not enough.
-    fn try_without<'b>(
-        &self,
-        draft: &Draft<'_>,
-        books: &super::placement::Books<'b>,
-        existing: u32,
-        request: &Request<'_>,
-        victims: &[usize],
-        more: &[usize],
-    ) -> Option<super::placement::Books<'b>> {
-        let count = u32::try_from(more.len()).unwrap_or(u32::MAX);
-        if existing.saturating_sub(count) >= self.band.cap {
-            return None;
-        }
-        if !self.may_stop(draft, victims, more) {
-            return None;
-        }
-        let mut after = books.clone();
-        for at in more {
-            after.release(draft.seen[*at].view.record);
-        }
-        after.place(request).is_ok().then_some(after)
+        (victims, Some(Blocked::Waiting))
     }
 
     /// Tasks that may have to go for a new one, the least useful first.
