@@ -1,6 +1,7 @@
 //! Tests of the spanned tree.
 
 use super::*;
+use crate::diagnostic::{Severity, codes};
 use proptest::prelude::*;
 use serde_json::json;
 
