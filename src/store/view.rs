@@ -189,8 +189,10 @@ mod tests {
 
     use async_trait::async_trait;
 
+    use crate::clock::{IdGen, SeededIds};
     use crate::model::{
-        ClusterName, DesiredStatus, LastStatus, SpecHash, TaskId, TaskRecord, TaskStatus, Timestamp,
+        ClusterName, DesiredStatus, InstanceDesired, InstanceId, LastStatus, Reserved, SpecHash,
+        TaskId, TaskLost, TaskRecord, TaskStatus, Timestamp,
     };
     use crate::store::memory::Capacity;
     use crate::store::{Epoch, Guard, Listing, Memory, Op, Store, Txn, Watch, keys};
@@ -428,6 +430,71 @@ mod tests {
         view.caught_up(0).await.expect("listed");
         f.cancel.cancel();
         assert_eq!(waiting.await.expect("no panic"), Err(Stopped));
+    }
+
+    /// A random change of a small tree: tasks that move between services and instances, parts without their records,
+    /// instances by parts, and values that cannot be read.
+    fn any_change(txn: Txn, random: &dyn Fn(u64) -> u64) -> Txn {
+        let cluster: ClusterName = ["default", "other"][random(2) as usize].into();
+        let id = TaskId::new(format!("t{}", random(4)));
+        let instance = InstanceId::new(format!("i{}", random(2)));
+        let key = match random(6) {
+            0 | 1 => keys::task(&cluster, &id),
+            2 => keys::task_status(&cluster, &id),
+            3 => keys::task_lost(&cluster, &id),
+            4 => keys::instance_desired(&cluster, &instance),
+            _ => keys::instance_reserved(&cluster, &instance),
+        };
+        match random(8) {
+            0..3 => return txn.delete(key),
+            3 => return txn.put_json(key, "nothing that belongs here"),
+            _ => {}
+        }
+        match Key::parse(&key) {
+            Some(Key::Task(cluster, id)) => {
+                let service = format!("s{}", random(2));
+                let mut record = record(id.as_str(), &service, instance.as_str());
+                record.cluster = cluster;
+                record.service = record.service.filter(|_| random(4) > 0);
+                txn.put_json(key, &record)
+            }
+            Some(Key::TaskStatus(..)) => txn.put_json(key, &running()),
+            Some(Key::TaskLost(..)) => {
+                let at = Timestamp::from_millis(1);
+                let reason = "gone".to_owned();
+                txn.put_json(key, &TaskLost { at, reason })
+            }
+            Some(Key::InstanceDesired(..)) => txn.put_json(key, &InstanceDesired::Draining),
+            _ => txn.put_json(key, &Reserved::default()),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_any_history_a_view_is_what_a_fresh_listing_would_be() {
+        for seed in 0..20 {
+            let ids = SeededIds::new(seed);
+            let random = |bound: u64| ids.bits() % bound;
+            // Some of these views are left behind and list again.
+            let capacity = Capacity {
+                commits: 3 + random(20) as usize,
+                bytes: 1 << 20,
+            };
+            let f = fixture(capacity).await;
+            let view = f.view();
+            view.caught_up(0).await.expect("listed");
+            for _ in 0..40 {
+                let mut last = 0;
+                for _ in 0..=random(5) {
+                    let changes = 1 + random(3);
+                    let txn = (0..changes).fold(f.txn(), |txn, _| any_change(txn, &random));
+                    last = f.commit(txn).await;
+                }
+                view.caught_up(last).await.expect("running");
+                let listing = f.store.list("").await.expect("a listing");
+                assert_eq!(*view.read(), State::of(listing), "seed {seed}");
+            }
+            f.cancel.cancel();
+        }
     }
 
     /// Fails the first calls of each kind, and ends every watch after one message.
