@@ -264,12 +264,23 @@ impl Client {
         })
     }
 
-    /// Has the next call agree on a version again, where this one's was refused.
+    /// Has the next call agree on a version again, where this one's was refused. Nothing was applied then, and the same call
+    /// can succeed: for whoever made it the engine was away for a moment, as engines are while they are upgraded.
     pub(super) fn notice<T>(&self, result: EngineResult<T>) -> EngineResult<T> {
-        if result.as_ref().is_err_and(is_version_refused) {
+        result.map_err(|error| {
+            if !is_version_refused(&error) {
+                return error;
+            }
             self.transport.set_version(None);
-        }
-        result
+            EngineError {
+                kind: ErrorKind::Unreachable,
+                message: format!(
+                    "the engine was replaced by one of other versions: {}",
+                    error.message
+                ),
+                ..error
+            }
+        })
     }
 }
 

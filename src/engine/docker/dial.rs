@@ -337,4 +337,16 @@ mod tests {
             r"-o BatchMode=yes -o ConnectTimeout=30 -T -l me -p 2222 -- far docker --host 'unix:///run/it'\''s.sock' system dial-stdio"
         );
     }
+
+    #[test]
+    fn a_socket_without_permission_is_told_from_one_that_is_not_there() {
+        let dialer = Dialer::Unix(PathBuf::from("/run/x.sock"));
+        let failed = |kind: io::ErrorKind| dialer.failed(&io::Error::from(kind));
+        let denied = failed(io::ErrorKind::PermissionDenied);
+        assert_eq!(denied.kind, ErrorKind::PermissionDenied);
+        assert!(denied.message.contains("/run/x.sock") && denied.message.contains("group"));
+        let missing = failed(io::ErrorKind::NotFound);
+        assert_eq!(missing.kind, ErrorKind::Unreachable);
+        assert!(missing.message.contains("no such socket"));
+    }
 }

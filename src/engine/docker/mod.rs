@@ -13,9 +13,6 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio_util::io::ReaderStream;
 
-// Named so that its feature `max_level_info` is ours: bollard writes request bodies, secrets among them, to `log`.
-use log as _;
-
 use super::endpoint::Endpoint;
 use super::reference::Reference;
 use super::{
@@ -41,6 +38,9 @@ use client::{Client, Raw, What};
 pub use client::{Limits, Options};
 use errors::Asked;
 use streams::Framing;
+
+// bollard writes request bodies, secrets among them, to `log` at debug. The feature `max_level_info` compiles that out (P9).
+const _: () = assert!(log::STATIC_MAX_LEVEL as usize <= log::LevelFilter::Info as usize);
 
 /// How many containers of a list are read at once.
 const INSPECTIONS: usize = 8;
