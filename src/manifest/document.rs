@@ -319,6 +319,7 @@ fn envelope(
             }
         },
     };
+    let before_metadata = found.len();
     let metadata_node = present("metadata");
     let metadata = match metadata_node {
         None => {
@@ -339,6 +340,7 @@ fn envelope(
             json
         }
     };
+    let name_is_good = found.len() == before_metadata;
     if present("spec").is_none() {
         found.push(
             error(codes::MISSING_FIELD, start, "`spec` is missing".into())
@@ -371,7 +373,8 @@ fn envelope(
             .help(format!("remove `{member}`, or make the two the same")),
         );
     }
-    if let (Some(name), Some(members)) = (&name, spec.as_object_mut()) {
+    // A name that is wrong has been reported where it stands.
+    if let (Some(name), Some(members), true) = (&name, spec.as_object_mut(), name_is_good) {
         members.insert(member.to_owned(), Json::String(name.clone()));
     }
     Some(Document {

@@ -215,11 +215,7 @@ fn check(document: &Document, found: &mut Vec<Diagnostic>) -> (Option<Typed>, bo
     let damage = shape::check(document, found);
     rules::fate::check(document, found);
     let spec = damage.as_ref().map_or(&document.spec, |d| &d.mended);
-    let typed = match document.kind {
-        Kind::Cluster => read(spec).map(Typed::Cluster),
-        Kind::TaskDefinition => read(spec).map(Typed::TaskDefinition),
-        Kind::Service => read(spec).map(|service| Typed::Service(Box::new(service))),
-    };
+    let typed = typed(document.kind, spec);
     let mut broken = Vec::new();
     match (&typed, &damage) {
         (Some(Typed::Cluster(cluster)), None) => {
@@ -310,17 +306,19 @@ struct Settling<'a> {
 
 impl Settling<'_> {
     fn settle(self, folder_hash: String, options: &LoadOptions) -> Loaded {
+        let errors = || {
+            let found = self.found.iter();
+            found.filter(|d| d.severity == Severity::Error)
+        };
         let mut first_error: HashMap<&str, &Diagnostic> = HashMap::new();
-        for diagnostic in &self.found {
-            if diagnostic.severity == Severity::Error {
-                first_error
-                    .entry(&diagnostic.primary.file.path)
-                    .or_insert(diagnostic);
-                // Two documents that are at fault together: the other one's file has no error of its own.
-                for label in &diagnostic.related {
-                    if self.at_fault.contains(&label.file.path) {
-                        first_error.entry(&label.file.path).or_insert(diagnostic);
-                    }
+        for error in errors() {
+            first_error.entry(&error.primary.file.path).or_insert(error);
+        }
+        // Of two documents that are at fault together, one file may have no error of its own.
+        for error in errors() {
+            for label in &error.related {
+                if self.at_fault.contains(&label.file.path) {
+                    first_error.entry(&label.file.path).or_insert(error);
                 }
             }
         }
@@ -486,13 +484,9 @@ fn desired(
         let typed = match entry {
             Some(typed) => typed,
             None => {
-                let spec = &document.document["spec"];
-                let read = match key.kind {
-                    Kind::Cluster => read(spec).map(Typed::Cluster),
-                    Kind::TaskDefinition => read(spec).map(Typed::TaskDefinition),
-                    Kind::Service => read(spec).map(|service| Typed::Service(Box::new(service))),
+                let Some(read) = remembered(key.kind, &document.document["spec"]) else {
+                    continue;
                 };
-                let Some(read) = read else { continue };
                 parsed = read;
                 &parsed
             }
@@ -509,6 +503,19 @@ fn desired(
             )
         });
     desired
+}
+
+/// Reads a spec that was good once. A member that this version does not know is left out: what runs goes on running.
+fn remembered(kind: Kind, spec: &Json) -> Option<Typed> {
+    typed(kind, spec).or_else(|| typed(kind, &shape::mended(kind, spec)))
+}
+
+fn typed(kind: Kind, spec: &Json) -> Option<Typed> {
+    match kind {
+        Kind::Cluster => read(spec).map(Typed::Cluster),
+        Kind::TaskDefinition => read(spec).map(Typed::TaskDefinition),
+        Kind::Service => read(spec).map(|service| Typed::Service(Box::new(service))),
+    }
 }
 
 fn add(desired: &mut Desired, key: &ResourceKey, document: &LastGoodDoc, typed: &Typed) {

@@ -84,6 +84,11 @@ pub fn check_metadata(place: &Place<'_>, metadata: &Json, found: &mut Vec<Diagno
     report_all(schema::metadata_validator(), None, place, metadata, found);
 }
 
+/// A spec without what does not fit its schema.
+pub fn mended(kind: Kind, spec: &Json) -> Json {
+    mend(schema::validator(kind), spec).mended
+}
+
 /// Takes out what does not fit, and remembers where.
 fn mend(validator: &Validator, spec: &Json) -> Damage {
     let mut mended = spec.clone();
@@ -567,3 +572,7 @@ impl Catalogue {
         self.by_path.get(&table_path(pointer))
     }
 }
+
+#[cfg(test)]
+#[path = "shape/tests.rs"]
+mod tests;

@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use super::*;
 use crate::diagnostic::{Span, codes};
 
+mod never_panics;
+
 /// A folder of these files.
 pub(crate) fn folder<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Scan {
     Scan {
@@ -497,191 +499,11 @@ fn what_describe_prints_is_taken_and_its_status_dropped() {
 }
 
 #[test]
-fn all_that_is_wrong_is_found_in_one_go() {
-    let text = "\
-family: web
-networkMode: awsvp
-containerDefinitions:
-  - {name: a, image: b, memory: 64, comand: []}
-  - {name: b, image: b, memory: 64, essential: 'no', cpu: '1'}
-  - {name: c, image: b, memory: 64, dependsOn: [{containerName: x, condition: START}]}
----
-apiVersion: longshore/v2
-kind: Service
----
-apiVersion: longshore/v1
-kind: Servic
-metadata: {nam: web}
----
-just text
-";
-    assert_eq!(
-        places(&one(text)),
-        [
-            "LS0203 2:14",
-            "LS0201 4:37",
-            "LS0202 5:48",
-            "LS0202 5:59",
-            "LS0212 8:13",
-            "LS0204 11:1",
-            "LS0211 12:7",
-            "LS0201 13:12",
-            "LS0210 15:1",
-        ],
-    );
-}
-
-#[test]
-fn the_other_containers_of_a_damaged_definition_are_checked_and_the_damaged_one_is_not() {
-    let text = "\
-family: web
-containerDefinitions:
-  - {name: a, image: b, memroy: 64}
-  - {name: c, image: b, dependsOn: [{containerName: x, condition: START}]}
-  - {name: d, image: b, memory: 64, dependsOn: [{containerName: a, condition: START}]}
-";
-    assert_eq!(
-        places(&one(text)),
-        ["LS0201 3:25", "LS0302 4:12", "LS0305 4:53"]
-    );
-}
-
-#[test]
-fn a_member_is_explained_by_what_was_most_likely_meant() {
-    let help = |text: &str| {
-        let found = one(text).diagnostics;
-        let error = found.iter().find(|d| d.severity == Severity::Error);
-        error.unwrap().help.join("; ")
-    };
-    let envelope = |spec: &str| {
-        format!(
-            "apiVersion: longshore/v1\nkind: Service\nmetadata: {{name: web}}\nspec:\n  taskDefinition: 'web:1'\n  {spec}\n"
-        )
-    };
-    for (text, wanted) in [
-        (
-            WEB.replace("memory: 64", "memory: '64'"),
-            "write 64, without quotes",
-        ),
-        (
-            WEB.replace("image: busybox:1", "image: busybox, command: sleep 60"),
-            "write it as a list: [\"sleep\", \"60\"]",
-        ),
-        (
-            WEB.replace(
-                "memory: 64",
-                "memory: 64, environment: [{name: A, value: 80}]",
-            ),
-            "put it in quotes: \"80\"",
-        ),
-        (
-            WEB.replace("memory: 64", "memory: 64, essential: yes"),
-            "write true",
-        ),
-        (
-            format!("{WEB}image: x\n"),
-            "`image` stands under `containerDefinitions[]`",
-        ),
-        (
-            format!("{WEB}desiredCount: 1\n"),
-            "`desiredCount` is a member of a service",
-        ),
-        (
-            WEB.replace("family: web", "family: my web"),
-            "it consists of letters, digits, `-` and `_`; write, for example, `my-web`",
-        ),
-        (
-            envelope("desiredCount: 1\n  runningCount: 1"),
-            "ECS prints it but does not take it: remove it",
-        ),
-        (envelope("desiredcount: 1"), "did you mean `desiredCount`?"),
-        (
-            WEB.replace("image: busybox:1, ", ""),
-            "add `image`: the image reference, as `docker pull` takes it",
-        ),
-        (
-            WEB.replace(
-                "memory: 64",
-                "memory: 64, healthCheck: {command: [CMD, a], interval: 4}",
-            ),
-            "write a number from 5 to 300",
-        ),
-    ] {
-        let found = help(&text);
-        assert!(
-            found.starts_with(wanted),
-            "{text}: {found:?}, not {wanted:?}"
-        );
-    }
-}
-
-#[test]
 fn a_name_in_the_spec_agrees_with_the_one_in_the_metadata() {
     let text = service("web", "'web:1'", 1) + "  serviceName: wbe\n";
     let loaded = one(&text);
     assert_eq!(places(&loaded)[1], "LS0214 7:16");
     assert_eq!(loaded.diagnostics[1].related[0].span.line, 3);
-}
-
-mod never_panics {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn valid() -> &'static [String] {
-        static ALL: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
-        ALL.get_or_init(examples)
-    }
-
-    fn examples() -> Vec<String> {
-        let examples = codes::pages().flat_map(|page| [page.wrong, page.right]);
-        let manifests = crate::manifest::init::files()
-            .into_iter()
-            .filter(|(path, _)| path.ends_with("yaml"));
-        examples
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned)
-            .chain(manifests.map(|(_, text)| text))
-            .collect()
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_becomes_of_a_file(
-            pick in any::<prop::sample::Index>(),
-            other in any::<prop::sample::Index>(),
-            cuts in prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, "[-:{}\\[\\],#\"'& *0-9a-zA-Z\\n]{0,6}"), 1..4),
-        ) {
-            let texts = valid();
-            let before = pick.get(texts);
-            let mut text = before.clone();
-            for (place, how, insert) in cuts {
-                let mut at = place.index(text.len() + 1);
-                while !text.is_char_boundary(at) { at -= 1; }
-                match how {
-                    0 => text.truncate(at),
-                    1 => text.insert_str(at, &insert),
-                    2 => { let end = (at + insert.len()).min(text.len()); if text.is_char_boundary(end) { text.replace_range(at..end, &insert); } }
-                    _ => text = format!("{}{}", &text[at..], &text[..at]),
-                }
-            }
-            let good = LastGood(load(&folder([("a.yaml", before.as_str())]), &LastGood::default(), &at(1)).good);
-            let scan = folder([("a.yaml", text.as_str()), ("b.yaml", other.get(texts).as_str())]);
-            let loaded = load(&scan, &good, &at(2));
-            // P1: what was good is dropped only when nothing is wrong.
-            let wrong = loaded.diagnostics.iter().any(|d| d.severity == Severity::Error);
-            if wrong {
-                prop_assert!(good.keys().all(|key| loaded.good.contains_key(key)));
-                prop_assert!(matches!(loaded.pruning, Pruning::Withheld(_)));
-            }
-            for (spec, _) in loaded.desired.all_services() {
-                prop_assert!(spec.revision.is_some() || loaded.desired.task_definitions.contains_key(&spec.family));
-            }
-            // Loading is settled: the same folder again changes nothing.
-            let again = load(&scan, &LastGood(loaded.good.clone()), &at(3));
-            prop_assert_eq!(again.desired, loaded.desired);
-        }
-    }
 }
 
 #[test]
@@ -718,4 +540,55 @@ fn an_editor_and_validate_agree_about_every_example_of_a_shape() {
             assert!(!fits(page.wrong), "{}", page.code);
         }
     }
+}
+
+#[test]
+fn a_wrong_name_is_reported_once() {
+    let text = service("'my web'", "'web:1'", 1);
+    assert_eq!(places(&one(&text)), ["LS0206 3:18", "LS0404 5:19"]);
+}
+
+#[test]
+fn what_was_good_under_another_version_keeps_running() {
+    let (mut files, good) = three_files();
+    files[2].1 = "family: [".into();
+    let mut good = good.0;
+    let web = good.get_mut(&key("TaskDefinition web")).unwrap();
+    web.document["spec"]["ofTomorrow"] = Json::from(1);
+    let loaded = load(&scan_of(&files), &LastGood(good.clone()), &at(2));
+    assert_eq!(image(&loaded, "web"), "busybox:1");
+    assert_eq!(
+        loaded.good[&key("TaskDefinition web")],
+        good[&key("TaskDefinition web")]
+    );
+}
+
+#[test]
+fn of_two_files_at_fault_together_each_says_why_it_is_held() {
+    let (mut files, good) = three_files();
+    files[0].1 = files[0].1.replace(
+        "memory: 64",
+        "memory: 64, portMappings: [{containerPort: 1, hostPort: 1}]",
+    );
+    files[2].1 = WEB.replace(
+        "memory: 64",
+        "memory: 64, portMappings: [{containerPort: 1, hostPort: 1}]",
+    );
+    let loaded = load(&scan_of(&files), &good, &at(2));
+    let errors: Vec<&str> = loaded
+        .diagnostics
+        .iter()
+        .filter(|d| d.severity == Severity::Error)
+        .map(|d| d.code)
+        .collect();
+    assert_eq!(errors, ["LS0405"]);
+    let because = "web-service.yaml:5:19: TCP port 1 of the host is taken by service `shop`";
+    assert_eq!(
+        held(&loaded),
+        [
+            format!("TaskDefinition shop since 1: {because}"),
+            format!("Service shop since 1: {because}"),
+            format!("Service web since 1: {because}"),
+        ]
+    );
 }

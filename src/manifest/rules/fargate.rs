@@ -26,8 +26,13 @@ pub(super) fn check(task: &Task<'_>, found: &mut Vec<Diagnostic>) {
         );
     };
     if definition.network_mode != Some(NetworkMode::Awsvpc) {
+        let written = definition.network_mode.is_some();
         warn(
-            document.value("/networkMode"),
+            if written {
+                document.value("/networkMode")
+            } else {
+                asked
+            },
             "Fargate runs tasks in the network mode `awsvpc` only".into(),
         );
     }

@@ -264,7 +264,7 @@ mod of_fargate {
 
     rules! {
         its_network_mode_is_awsvpc_and_its_size_is_given:
-            task("requiresCompatibilities: [FARGATE]\n", "") => ["LS0506 1:1", "LS0506 2:27"],
+            task("requiresCompatibilities: [FARGATE]\n", "") => ["LS0506 2:27", "LS0506 2:27"],
             task(HEAD, "");
         its_size_is_one_that_it_has:
             task(&HEAD.replace("512", "513"), "") => ["LS0506 5:9"],
