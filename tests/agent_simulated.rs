@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use longshore::agent::recover;
 use longshore::clock::{SeededIds, TokioClock};
 use longshore::engine::simulated::{
     Behaviour, Operation, RegistryAnswer, SimEventKind, SimImage, SimOptions, Simulated,
@@ -531,4 +532,78 @@ async fn names_of_all_containers_are_distinct() {
     }
     let names: BTreeSet<_> = engine.containers().into_iter().map(|c| c.name).collect();
     assert_eq!(names.len(), 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_lost_while_tasks_run_is_restored_and_nothing_restarts() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let ids = [
+        rig.order(&one("sleep 1000000")).await,
+        rig.order(&pod()).await,
+    ];
+    for id in &ids {
+        rig.until_running(id).await;
+    }
+    rig.kill().await;
+    let history = engine.history();
+
+    let mut fresh = Rig::with_owner(
+        Arc::clone(&rig.engine),
+        Arc::clone(&rig.clock),
+        Arc::clone(&rig.ids),
+        rig.owner.clone(),
+    )
+    .await;
+    let back = recover(&engine.containers());
+    assert_eq!(back.tasks.len(), 2);
+    let lost = back.lost_from(&fresh.view.read());
+    for task in lost.tasks.values() {
+        fresh
+            .place(&lost.specs[&task.record.spec], &task.record)
+            .await;
+    }
+    fresh.accounted_seq = lost.max_seq;
+    fresh.start().await;
+    for id in &ids {
+        let status = fresh.until_running(id).await;
+        assert!(status.started_at < Some(fresh.clock.now()));
+    }
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(
+        engine.history(),
+        history,
+        "nothing was created, started, stopped or removed"
+    );
+
+    // What comes back is a task like any other.
+    fresh.order_stop(&ids[1]).await;
+    fresh.until_stopped(&ids[1]).await;
+    fresh.delete(&ids[1]).await;
+    fresh
+        .until_true("it is removed", async || engine.containers().len() == 1)
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_older_than_its_containers_removes_none_of_them() {
+    let (mut rig, engine) = rig().await;
+    for _ in 0..20 {
+        rig.commit(|txn| txn.put_json("clusters/x/cluster", &json!(null)))
+            .await;
+    }
+    rig.start().await;
+    let id = rig.order(&one("sleep 1000000")).await;
+    rig.until_running(&id).await;
+    rig.kill().await;
+    let mut old = Rig::with_owner(
+        Arc::clone(&rig.engine),
+        Arc::clone(&rig.clock),
+        Arc::clone(&rig.ids),
+        rig.owner.clone(),
+    )
+    .await;
+    old.start().await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(running(&engine), 1);
 }

@@ -43,6 +43,7 @@ mod status;
 pub mod step;
 mod stop;
 mod surroundings;
+pub mod takeover;
 mod worker;
 
 #[cfg(test)]
@@ -54,3 +55,4 @@ pub use images::Credentials;
 pub use runner::{Agent, AgentError};
 pub use shared::{AgentConfig, Connection, Tuning};
 pub use step::step;
+pub use takeover::{Recovered, recover};

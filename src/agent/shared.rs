@@ -30,6 +30,10 @@ pub struct AgentConfig {
     pub instance: InstanceSpec,
     /// The state directory's id, 16 hexadecimal digits.
     pub owner: String,
+    /// The highest `longshore.seq` that was accounted for when the store was last compared with its engines
+    /// ([`Recovered::max_seq`](super::Recovered::max_seq)); 0 where it was not. A container of no task that is newer than
+    /// both this and the store is kept: it is the store that is wrong then.
+    pub accounted_seq: u64,
     /// How hard it works.
     pub tuning: Tuning,
 }

@@ -180,7 +180,8 @@ impl Worker {
             .values()
             .filter_map(|found| found.labels.get(labels::SEQ)?.parse::<u64>().ok())
             .max()?;
-        (newest > revision).then(|| {
+        let accounted = revision.max(self.shared.config.accounted_seq);
+        (newest > accounted && !self.had_record).then(|| {
             format!("its containers are newer (revision {newest}) than the store ({revision})")
         })
     }

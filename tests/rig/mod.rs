@@ -26,6 +26,7 @@ pub struct Rig {
     pub ids: Arc<dyn IdGen>,
     pub owner: String,
     pub tuning: Tuning,
+    pub accounted_seq: u64,
     pub cluster: ClusterName,
     controller: Epoch,
     everything: CancellationToken,
@@ -71,6 +72,7 @@ impl Rig {
             ids,
             owner,
             tuning: Tuning::default(),
+            accounted_seq: 0,
             cluster: ClusterName::default(),
             controller,
             everything,
@@ -85,6 +87,7 @@ impl Rig {
             cluster: self.cluster.clone(),
             instance: InstanceSpec::local(),
             owner: self.owner.clone(),
+            accounted_seq: self.accounted_seq,
             tuning: self.tuning.clone(),
         };
         let agent = Agent::new(
