@@ -1,6 +1,7 @@
 //! The API over a real unix socket: the server as the daemon runs it, on a store in memory that tests fill by hand and a
 //! simulated engine.
 
+mod aws;
 mod client;
 mod documents;
 mod ecs;

@@ -88,7 +88,6 @@ const OTHERS: &[&str] = &[
     "ListGatewayClusterAssociations",
     "ListGatewayRoutes",
     "ListGateways",
-    "ListGatewayClients",
     "ListServicesByNamespace",
     "PutAccountSetting",
     "PutAccountSettingDefault",
