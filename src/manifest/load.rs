@@ -217,21 +217,17 @@ fn check(document: &Document, found: &mut Vec<Diagnostic>) -> (Option<Typed>, bo
     let spec = damage.as_ref().map_or(&document.spec, |d| &d.mended);
     let typed = typed(document.kind, spec);
     let mut broken = Vec::new();
-    match (&typed, &damage) {
-        (Some(Typed::Cluster(cluster)), None) => {
-            rules::cluster::check(document, cluster, &mut broken);
-        }
-        (Some(Typed::Service(service)), None) => {
-            rules::service::check(document, service, &mut broken);
-        }
-        (Some(Typed::TaskDefinition(definition)), damage) => {
+    match &typed {
+        Some(Typed::Cluster(cluster)) => rules::cluster::check(document, cluster, &mut broken),
+        Some(Typed::Service(service)) => rules::service::check(document, service, &mut broken),
+        Some(Typed::TaskDefinition(definition)) => {
             rules::check_task_definition(document, definition, &mut broken);
-            // What the mended parts break is not the author's mistake.
-            if let Some(damage) = damage {
-                broken.retain(|diagnostic| damage.spares(document, diagnostic));
-            }
         }
-        _ => {}
+        None => {}
+    }
+    // What follows from the damage alone is not another mistake.
+    if let Some(damage) = &damage {
+        broken.retain(|diagnostic| damage.spares(document, diagnostic));
     }
     found.extend(broken);
     (typed, damage.is_none())

@@ -43,17 +43,38 @@ impl Place<'_> {
 pub struct Damage {
     /// The spec without what does not fit.
     pub mended: Json,
-    /// JSON pointers of the containers and volumes that were mended; none: the task itself was.
-    parts: Option<BTreeSet<String>>,
+    /// JSON pointers of what was mended: members of the spec, and items of its lists.
+    parts: BTreeSet<String>,
+    /// Whether members of the spec itself were mended, added or taken out.
+    whole: bool,
 }
 
+/// Rules about containers that look at members of the task itself.
+const RULES_OF_THE_TASK: [&str; 11] = [
+    codes::NO_MEMORY,
+    codes::UNKNOWN_VOLUME,
+    codes::HOST_PORT_DIFFERS,
+    codes::PORTS_WITHOUT_NETWORK,
+    codes::LINKS_OUTSIDE_BRIDGE,
+    codes::HOST_NAME_IN_AWSVPC,
+    codes::PORT_CLASH_IN_TASK,
+    codes::PORT_RANGE,
+    codes::HOST_IPC_SYSCTL,
+    codes::SWAP_WITHOUT_MEMORY,
+    codes::FARGATE,
+];
+
 impl Damage {
-    /// Whether a finding of a rule stands, although the spec is damaged: it is about parts that are whole.
+    /// Whether a finding of a rule stands although the spec is damaged: it is about what is whole.
     pub fn spares(&self, document: &Document, diagnostic: &Diagnostic) -> bool {
-        let Some(parts) = &self.parts else {
+        let code = diagnostic.code;
+        let may_follow = RULES_OF_THE_TASK.contains(&code)
+            || (code == codes::MISSING_FIELD && document.kind != Kind::TaskDefinition);
+        if self.whole && may_follow {
             return false;
-        };
-        let spans: Vec<Span> = parts
+        }
+        let spans: Vec<Span> = self
+            .parts
             .iter()
             .filter_map(|part| document.node(part))
             .map(|node| node.span)
@@ -92,7 +113,8 @@ pub fn mended(kind: Kind, spec: &Json) -> Json {
 /// Takes out what does not fit, and remembers where.
 fn mend(validator: &Validator, spec: &Json) -> Damage {
     let mut mended = spec.clone();
-    let mut parts = Some(BTreeSet::new());
+    let mut parts = BTreeSet::new();
+    let mut whole = false;
     for error in validator.iter_errors(spec) {
         let pointer = error.instance_path().to_string();
         match error.kind() {
@@ -123,16 +145,22 @@ fn mend(validator: &Validator, spec: &Json) -> Damage {
         }
         let tokens: Vec<&str> = pointer.split('/').skip(1).take(2).collect();
         match tokens.as_slice() {
-            [list @ ("containerDefinitions" | "volumes"), index] => {
-                if let Some(parts) = &mut parts {
-                    parts.insert(format!("/{list}/{index}"));
-                }
+            [list, index] if index.parse::<usize>().is_ok() => {
+                parts.insert(format!("/{list}/{index}"));
             }
-            _ => parts = None,
+            [member, ..] => {
+                parts.insert(format!("/{member}"));
+                whole = true;
+            }
+            [] => whole = true,
         }
     }
     remove_null(&mut mended);
-    Damage { mended, parts }
+    Damage {
+        mended,
+        parts,
+        whole,
+    }
 }
 
 fn remove_null(value: &mut Json) {

@@ -30,6 +30,7 @@ just text
             "LS0201 4:37",
             "LS0202 5:48",
             "LS0202 5:59",
+            "LS0305 6:65",
             "LS0212 8:13",
             "LS0204 11:1",
             "LS0211 12:7",
@@ -121,4 +122,44 @@ fn a_member_is_explained_by_what_was_most_likely_meant() {
             "{text}: {found:?}, not {wanted:?}"
         );
     }
+}
+
+#[test]
+fn a_mistake_in_the_task_or_service_itself_hides_only_what_may_follow_from_it() {
+    let text = "\
+family: web
+networkMode: awsvp
+memroy: 64
+containerDefinitions:
+  - {name: a, image: b, hostname: x, links: [c], portMappings: [{containerPort: 1, hostPort: 2}]}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata: {name: web}
+spec:
+  taskDefinition: 'web:1'
+  desiredCont: 2
+  deploymentConfiguration: {maximumPercent: 99}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata: {name: two}
+spec:
+  taskDefinition: 'web:1'
+  desiredCount: 2
+  deploymentConfiguration: {minimumHealthyPercen: 50, maximumPercent: 100}
+";
+    assert_eq!(
+        places(&one(text)),
+        [
+            "LS0203 2:14",
+            "LS0201 3:1",
+            "LS0305 5:46",
+            "LS0404 11:19",
+            "LS0201 12:3",
+            "LS0205 13:45",
+            "LS0404 19:19",
+            "LS0201 21:29",
+        ]
+    );
 }
