@@ -5,6 +5,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod controller;
+pub mod daemon;
 pub mod diagnostic;
 pub mod engine;
 pub mod manifest;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `longshore` command: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    longshore::cli::main()
+}

@@ -188,6 +188,18 @@ impl Engines {
             .cloned()
     }
 
+    /// Every engine once, however many instances share it.
+    pub fn all(&self) -> Vec<SharedEngine> {
+        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<SharedEngine> = Vec::new();
+        for engine in map.values() {
+            if !all.iter().any(|known| Arc::ptr_eq(known, engine)) {
+                all.push(Arc::clone(engine));
+            }
+        }
+        all
+    }
+
     /// Sets the engine of an instance.
     pub fn insert(&self, cluster: ClusterName, instance: InstanceId, engine: SharedEngine) {
         self.0

@@ -24,6 +24,7 @@ mod places;
 use gate::{Gate, Write};
 use hints::{Hint, Hints};
 use places::Places;
+pub use places::network_file_system;
 
 /// From the first hint to looking, so that hints which come together are one look.
 const COALESCE: Duration = Duration::from_millis(2);

@@ -161,7 +161,8 @@ fn names(path: &Path) -> VecDeque<OsString> {
 }
 
 #[cfg(target_os = "linux")]
-fn network_file_system(path: &Path) -> Option<&'static str> {
+/// What network file system a path is on, if it is on one: those send no notifications.
+pub fn network_file_system(path: &Path) -> Option<&'static str> {
     // The numbers are those of statfs(2).
     match u64::try_from(rustix::fs::statfs(path).ok()?.f_type).ok()? & 0xFFFF_FFFF {
         0x6969 => Some("the folder is on NFS"),
@@ -177,7 +178,7 @@ fn network_file_system(path: &Path) -> Option<&'static str> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn network_file_system(_: &Path) -> Option<&'static str> {
+pub fn network_file_system(_: &Path) -> Option<&'static str> {
     None
 }
 

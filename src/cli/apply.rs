@@ -1,0 +1,351 @@
+//! `longshore apply [DIR]`: converges once.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::live::Live;
+use super::start::{StartArgs, asked_to_stop, held};
+use super::{CommandResult, Failure, Globals, output, services};
+use crate::api::client::Client;
+use crate::api::{self, FolderStatus, PullStatus, ServiceSummary, StatusReport};
+use crate::clock::{Clock, SystemClock};
+use crate::daemon::{self, Daemon, Mode, Shared, StartError};
+use crate::manifest::source;
+
+/// How often a running Longshore is asked how far it is.
+const ASK: Duration = Duration::from_millis(250);
+
+/// Arguments of `apply`.
+#[derive(Debug, clap::Args)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    start: StartArgs,
+    /// Seconds until a service that is not steady is a failure
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    timeout: u64,
+}
+
+/// How far it is, whoever does the work.
+#[derive(Debug, Clone, Default)]
+struct Progress {
+    folder: Arc<FolderStatus>,
+    services: Vec<ServiceSummary>,
+    pulls: Vec<PullStatus>,
+    /// Engines that are waited for.
+    waiting: Vec<String>,
+}
+
+impl Progress {
+    fn of(shared: &Shared, waiting: Vec<String>) -> Self {
+        let services = api::summaries(&shared.view.read(), shared.clock.now());
+        Self {
+            folder: Arc::new(shared.status.borrow().clone()),
+            services,
+            pulls: shared.pulls.all(),
+            waiting,
+        }
+    }
+
+    fn is_steady(&self) -> bool {
+        self.folder.applied
+            && self
+                .services
+                .iter()
+                .all(|s| s.steady || s.status == "INACTIVE")
+    }
+}
+
+impl From<StatusReport> for Progress {
+    fn from(report: StatusReport) -> Self {
+        Self {
+            folder: Arc::new(report.folder),
+            services: report.services,
+            pulls: report.pulls,
+            waiting: report.stale.into_iter().collect(),
+        }
+    }
+}
+
+/// Exit 0 when every service is steady; 1 with the cause and the last log lines when one is not, or a manifest is invalid.
+pub async fn run(args: ApplyArgs, globals: &Globals) -> CommandResult {
+    check(&args.start.dir, globals)?;
+    let options = args.start.options(globals, Mode::Follow);
+    if args.start.engine == super::start::EngineName::Simulated {
+        tracing::warn!("the engine is simulated: nothing real runs");
+    }
+    match Daemon::start(options).await {
+        Ok(daemon) => {
+            let result = here(&daemon, &args, globals).await;
+            daemon.stop().await;
+            let dir = args.start.dir.display();
+            output::message(&format!(
+                "nothing supervises these tasks now: a task that ends is not replaced. `longshore run {dir}` keeps them"
+            ));
+            result
+        }
+        Err(StartError::InUse(_)) => there(&args, globals).await,
+        Err(StartError::Other(message)) => Err(Failure::could_not_run(message)),
+    }
+}
+
+/// A folder with errors is refused as a whole: whoever applies once wants all of it or none.
+fn check(dir: &Path, globals: &Globals) -> CommandResult {
+    let loaded = super::validate::load(&[dir.to_owned()]);
+    let errors = loaded
+        .diagnostics
+        .iter()
+        .filter(|d| d.severity == crate::diagnostic::Severity::Error)
+        .count();
+    if !dir.is_dir() {
+        return Err(Failure::could_not_run(format!(
+            "{} is no folder. `longshore init` writes one",
+            dir.display()
+        )));
+    }
+    if errors > 0 {
+        let text = super::validate::human(&loaded.diagnostics, globals.colour_on_stderr());
+        output::write_stderr(text.as_bytes());
+        return Err(Failure::findings(
+            "nothing was changed: the manifests have errors",
+        ));
+    }
+    Ok(())
+}
+
+/// Does it in this process.
+async fn here(daemon: &Daemon, args: &ApplyArgs, globals: &Globals) -> CommandResult {
+    let shared = Arc::clone(daemon.shared());
+    let mut instances = daemon.instances();
+    let (sender, receiver) = watch::channel(Progress::default());
+    let look = async {
+        let mut changes = shared.view.subscribe();
+        let mut folder = shared.status.subscribe();
+        let mut tick = tokio::time::interval(ASK);
+        loop {
+            let reports = instances.borrow_and_update().clone();
+            if let Some(reason) = held(&reports) {
+                return Err(Failure::could_not_run(reason));
+            }
+            let waiting = reports
+                .iter()
+                .filter_map(daemon::InstanceReport::waits_for)
+                .collect();
+            sender.send_replace(Progress::of(&shared, waiting));
+            tokio::select! {
+                _ = changes.recv() => while changes.try_recv().is_ok() {},
+                _ = folder.changed() => {}
+                _ = instances.changed() => {}
+                _ = tick.tick() => {}
+            }
+        }
+    };
+    tokio::select! {
+        result = look => result,
+        result = follow(receiver, args.timeout, globals) => result,
+        reason = daemon.ended() => Err(Failure::could_not_run(reason.unwrap_or_else(|| "it was asked to end".to_owned()))),
+    }
+}
+
+/// A `run` holds the folder: waits until that one has this folder's content and is steady.
+async fn there(args: &ApplyArgs, globals: &Globals) -> CommandResult {
+    let folder = args
+        .start
+        .dir
+        .canonicalize()
+        .unwrap_or_else(|_| args.start.dir.clone());
+    let state = daemon::state_directory(globals.state_dir.as_deref(), &folder)
+        .map_err(Failure::could_not_run)?;
+    let socket = globals
+        .socket
+        .clone()
+        .unwrap_or_else(|| api::socket_path(&daemon::state_name(&state)));
+    let client = Client::at(socket);
+    let wanted = source::scan(&folder).hash();
+    let (sender, receiver) = watch::channel(Progress::default());
+    let ask = async {
+        loop {
+            match client.status().await {
+                Ok(report) => {
+                    let mut progress = Progress::from(report);
+                    if progress.folder.folder_hash != wanted {
+                        progress.folder = Arc::new(FolderStatus::default());
+                    }
+                    sender.send_replace(progress);
+                }
+                Err(error) => return Err(Failure::could_not_run(error)),
+            }
+            tokio::time::sleep(ASK).await;
+        }
+    };
+    tokio::select! {
+        result = ask => result,
+        result = follow(receiver, args.timeout, globals) => result,
+    }
+}
+
+/// Shows progress until all is steady, time is up or the user has enough.
+async fn follow(
+    mut progress: watch::Receiver<Progress>,
+    seconds: u64,
+    globals: &Globals,
+) -> CommandResult {
+    let mut screen = Screen::new(globals);
+    let steady = async {
+        loop {
+            let now = progress.borrow_and_update().clone();
+            screen.show(&now);
+            if now.is_steady() {
+                return now;
+            }
+            if progress.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    };
+    let result = tokio::select! {
+        done = steady => Ok(done),
+        () = tokio::time::sleep(Duration::from_secs(seconds)) => Err("time is up"),
+        () = asked_to_stop() => Err("interrupted"),
+    };
+    screen.end();
+    match result {
+        Ok(done) => {
+            let count = done
+                .services
+                .iter()
+                .filter(|s| s.status != "INACTIVE")
+                .count();
+            output::message(&format!("steady: {count} services"));
+            Ok(())
+        }
+        Err(why) => {
+            let last = progress.borrow().clone();
+            Err(Failure::findings(format!(
+                "{why} after {seconds} s\n{}",
+                explain(&last)
+            )))
+        }
+    }
+}
+
+/// Why it is not steady: each service with its cause and the last lines of the task that failed (P7).
+fn explain(progress: &Progress) -> String {
+    let mut lines = Vec::new();
+    lines.extend(
+        progress
+            .waiting
+            .iter()
+            .map(|w| format!("waiting for the engine: {w}")),
+    );
+    if !progress.folder.applied {
+        lines.push("the folder as it is now was not taken yet".to_owned());
+    }
+    for service in progress
+        .services
+        .iter()
+        .filter(|s| !s.steady && s.status != "INACTIVE")
+    {
+        lines.push(format!(
+            "service {} is {}: desired {}, running {}, healthy {}, {}",
+            service.name,
+            service.phase.as_str(),
+            service.desired,
+            service.running,
+            service.healthy,
+            service.rollout_reason
+        ));
+        if let Some(event) = &service.last_event {
+            lines.push(format!("  last event: {event}"));
+        }
+        if let Some(failure) = &service.failure {
+            lines.push(format!(
+                "  task {} of {} failed: {}",
+                failure.task, failure.revision, failure.reason
+            ));
+            lines.extend(
+                failure
+                    .last_log_lines
+                    .iter()
+                    .map(|line| format!("  | {line}")),
+            );
+        }
+    }
+    lines.join("\n")
+}
+
+/// A table that is redrawn in a terminal; in a pipe, a line for each service that changed.
+struct Screen {
+    live: Option<Live>,
+    colour: bool,
+    said: Vec<String>,
+}
+
+impl Screen {
+    fn new(globals: &Globals) -> Self {
+        Self {
+            live: std::io::stderr().is_terminal().then(Live::default),
+            colour: globals.colour_on_stderr(),
+            said: Vec::new(),
+        }
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        let now = SystemClock.now();
+        if let Some(live) = &mut self.live {
+            let mut block = services::lines(&progress.services, now, self.colour);
+            block.extend(progress.pulls.iter().map(services::pulling));
+            block.extend(
+                progress
+                    .waiting
+                    .iter()
+                    .map(|w| format!("waiting for the engine: {w}")),
+            );
+            live.draw(&block);
+            return;
+        }
+        let mut lines: Vec<String> = progress
+            .services
+            .iter()
+            .filter(|s| s.status != "INACTIVE")
+            .map(|s| {
+                format!(
+                    "{} {}: {} of {} running, {} healthy, {}",
+                    s.name,
+                    s.revision,
+                    s.running,
+                    s.desired,
+                    s.healthy,
+                    s.phase.as_str()
+                )
+            })
+            .collect();
+        lines.extend(
+            progress
+                .pulls
+                .iter()
+                .map(|pull| format!("pulling {}", pull.image)),
+        );
+        lines.extend(
+            progress
+                .waiting
+                .iter()
+                .map(|w| format!("waiting for the engine: {w}")),
+        );
+        for line in &lines {
+            if !self.said.contains(line) {
+                output::message(line);
+            }
+        }
+        self.said = lines;
+    }
+
+    fn end(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.finish();
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `longshore down`: stops and removes everything that this folder's Longshore created, and nothing else.
+
+use tokio::sync::mpsc;
+
+use super::start::{EngineName, StartArgs, start};
+use super::{CommandResult, Failure, Globals, output};
+use crate::api::client::Client;
+use crate::daemon::Mode;
+
+/// Arguments of `down`.
+#[derive(Debug, clap::Args)]
+pub struct DownArgs {
+    /// Folder whose containers to remove; a running Longshore knows its own
+    #[arg(value_name = "DIR")]
+    dir: Option<std::path::PathBuf>,
+    /// Remove volumes, too; their data is lost
+    #[arg(long)]
+    volumes: bool,
+}
+
+/// Asks the running Longshore, which ends with it; with none running, does it in this process.
+pub async fn run(args: DownArgs, globals: &Globals) -> CommandResult {
+    match Client::find_for(globals, args.dir.as_deref()).await {
+        Ok(client) => {
+            client
+                .down(args.volumes, output::message)
+                .await
+                .map_err(Failure::could_not_run)?;
+        }
+        Err(error) if error.is_not_running() => alone(&args, globals).await?,
+        Err(error) => return Err(Failure::could_not_run(error)),
+    }
+    output::message("everything is removed");
+    Ok(())
+}
+
+async fn alone(args: &DownArgs, globals: &Globals) -> CommandResult {
+    let start_args = StartArgs {
+        dir: args.dir.clone().unwrap_or_else(|| "manifests".into()),
+        engine: EngineName::Docker,
+        allow_empty: true,
+        take_over: false,
+        poll: false,
+    };
+    let daemon = start(start_args.options(globals, Mode::Remove)).await?;
+    let (say, mut said) = mpsc::unbounded_channel::<String>();
+    let talk = tokio::spawn(async move {
+        while let Some(line) = said.recv().await {
+            output::message(&line);
+        }
+    });
+    let result = daemon.remove_everything(args.volumes, say).await;
+    let _ = talk.await;
+    daemon.stop().await;
+    result.map_err(Failure::could_not_run)
+}

@@ -1,0 +1,141 @@
+//! `longshore run [DIR]`: the long-running reconciler.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+
+use super::live::Live;
+use super::start::{StartArgs, asked_to_stop, held, start};
+use super::{CommandResult, Failure, Globals, logging, services};
+use crate::daemon::{Daemon, Mode, Shared};
+use crate::model::EventLevel;
+use crate::store::keys::Key;
+use crate::store::view::Changed;
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    start: StartArgs,
+}
+
+/// Runs until SIGTERM or SIGINT; containers keep running.
+pub async fn run(args: RunArgs, globals: &Globals) -> CommandResult {
+    let daemon = start(args.start.options(globals, Mode::Follow)).await?;
+    let shared = Arc::clone(daemon.shared());
+    tracing::info!(
+        folder = %shared.folder.display(),
+        owner = %shared.owner,
+        "longshore {} follows this folder",
+        env!("CARGO_PKG_VERSION")
+    );
+    let events = tokio::spawn(say_events(Arc::clone(&shared)));
+    let live = (std::io::stderr().is_terminal() && globals.verbose == 0)
+        .then(|| tokio::spawn(show_table(Arc::clone(&shared), globals.colour_on_stderr())));
+
+    let result = wait(&daemon).await;
+
+    events.abort();
+    if let Some(live) = live {
+        live.abort();
+        let _ = live.await;
+        logging::redirect(None);
+    }
+    let running = shared
+        .view
+        .read()
+        .tasks
+        .values()
+        .filter(|t| crate::api::conditions::is_running(t))
+        .count();
+    daemon.stop().await;
+    if result.is_ok() && running > 0 {
+        tracing::info!("stopped; {running} tasks keep running. `longshore down` removes them");
+    }
+    result
+}
+
+async fn wait(daemon: &Daemon) -> CommandResult {
+    let mut instances = daemon.instances();
+    let refused = async {
+        loop {
+            if let Some(reason) = held(&instances.borrow_and_update()) {
+                return reason;
+            }
+            if instances.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = asked_to_stop() => Ok(()),
+        reason = daemon.ended() => reason.map_or(Ok(()), |r| Err(Failure::could_not_run(r))),
+        reason = refused => Err(Failure::could_not_run(reason)),
+    }
+}
+
+/// Says each service event once, as a message of the program.
+async fn say_events(shared: Arc<Shared>) {
+    let mut changes = shared.view.subscribe();
+    loop {
+        match changes.recv().await {
+            Ok(Changed::Key(change)) => {
+                let Key::Event(cluster, service, seq) = change.key else {
+                    continue;
+                };
+                let event = {
+                    let state = shared.view.read();
+                    state
+                        .events
+                        .get(&(cluster.clone(), service))
+                        .and_then(|events| events.get(&seq).cloned())
+                };
+                let Some(event) = event else { continue };
+                match event.level {
+                    EventLevel::Info => tracing::info!(cluster = %cluster, "{}", *event),
+                    EventLevel::Warn => tracing::warn!(cluster = %cluster, "{}", *event),
+                    EventLevel::Error => tracing::error!(cluster = %cluster, "{}", *event),
+                }
+            }
+            Ok(Changed::Everything) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Keeps the table of services at the bottom of the terminal, and messages above it.
+async fn show_table(shared: Arc<Shared>, colour: bool) {
+    let (sender, mut messages) = mpsc::unbounded_channel();
+    logging::redirect(Some(Box::new(move |line| {
+        let _ = sender.send(line);
+    })));
+    let mut live = Live::default();
+    let mut changes = shared.view.subscribe();
+    let mut status = shared.status.subscribe();
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut shown = Vec::new();
+    loop {
+        let mut said = Vec::new();
+        tokio::select! {
+            line = messages.recv() => said.extend(line),
+            _ = changes.recv() => {}
+            _ = status.changed() => {}
+            _ = second.tick() => {}
+        }
+        // Many changes at once are one drawing.
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        while changes.try_recv().is_ok() {}
+        while let Ok(line) = messages.try_recv() {
+            said.push(line);
+        }
+        let block = services::table(&shared, colour);
+        if said.is_empty() && block == shown {
+            continue;
+        }
+        live.messages(&said, &block);
+        shown = block;
+    }
+}

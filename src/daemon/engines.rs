@@ -1,0 +1,79 @@
+//! Which engine stands behind an endpoint.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::clock::{SharedClock, SharedIds};
+use crate::engine::docker::{DockerEngine, Limits};
+use crate::engine::endpoint::{ProcessEnvironment, resolve};
+use crate::engine::simulated::{SimOptions, Simulated};
+use crate::engine::{EngineError, EngineResult, ErrorKind, SharedEngine};
+use crate::model::EngineEndpoint;
+
+/// What kind of engine to run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EngineChoice {
+    /// A Docker Engine.
+    #[default]
+    Docker,
+    /// A model of one, in memory: nothing real runs.
+    Simulated,
+}
+
+impl EngineChoice {
+    /// `docker` or `simulated`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Simulated => "simulated",
+        }
+    }
+}
+
+/// Connections, one an endpoint, so that clusters that share an engine share its limits.
+pub struct Engines {
+    choice: EngineChoice,
+    clock: SharedClock,
+    ids: SharedIds,
+    connected: Mutex<HashMap<String, SharedEngine>>,
+}
+
+impl Engines {
+    /// No connections yet.
+    pub fn new(choice: EngineChoice, clock: SharedClock, ids: SharedIds) -> Self {
+        Self {
+            choice,
+            clock,
+            ids,
+            connected: Mutex::default(),
+        }
+    }
+
+    /// The engine at `endpoint`, connecting when it is the first to ask.
+    pub async fn get(&self, endpoint: &EngineEndpoint) -> EngineResult<SharedEngine> {
+        let key = format!("{endpoint:?}");
+        if let Some(engine) = self.lock().get(&key) {
+            return Ok(Arc::clone(engine));
+        }
+        let engine: SharedEngine = match self.choice {
+            EngineChoice::Simulated => Simulated::new(
+                Arc::clone(&self.clock),
+                Arc::clone(&self.ids),
+                SimOptions::default(),
+            ),
+            EngineChoice::Docker => {
+                let found = resolve(endpoint, &ProcessEnvironment).map_err(|error| {
+                    EngineError::new("find", "the engine", ErrorKind::Invalid, error.to_string())
+                })?;
+                Arc::new(DockerEngine::connect(&found.endpoint, Limits::default()).await?)
+            }
+        };
+        Ok(Arc::clone(self.lock().entry(key).or_insert(engine)))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, SharedEngine>> {
+        self.connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,239 @@
+//! The folder's way to the controller: scan → load → remember what is good → clusters → controller → status.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::clusters::Clusters;
+use crate::api::{FolderDiagnostic, FolderStatus, HeldResource};
+use crate::diagnostic::{Diagnostic, Severity, human};
+use crate::manifest::load::{LastGood, LoadOptions, Loaded, Pruning, ResourceKey};
+use crate::manifest::source::Scan;
+use crate::manifest::types::Kind;
+use crate::manifest::watch::{self, WatchOptions};
+use crate::model::{Desired, ServiceStatus, Timestamp};
+use crate::store::{Epoch, LastGoodKey, State, StoreError, Txn, keys};
+
+/// Follows the folder until `stop`.
+pub async fn follow(
+    shared: Arc<Shared>,
+    clusters: Arc<Clusters>,
+    folder: PathBuf,
+    stop: CancellationToken,
+) {
+    let epoch = match shared.store.acquire("folder").await {
+        Ok(epoch) => epoch,
+        Err(error) => {
+            shared.fatal.send_replace(Some(error.to_string()));
+            return;
+        }
+    };
+    let options = WatchOptions {
+        poll_only: shared.options.poll,
+        ..WatchOptions::default()
+    };
+    let mut scans = watch::watch(folder, options, stop.clone());
+    let mut said = BTreeSet::new();
+    let mut first = true;
+    while let Some(Some(scan)) = stop.run_until_cancelled(scans.recv()).await {
+        if shared.removing.load(Ordering::SeqCst) {
+            return;
+        }
+        let took = take(&shared, &clusters, &epoch, &scan, first, &mut said);
+        match stop.run_until_cancelled(took).await {
+            None => return,
+            Some(Ok(())) => first = false,
+            Some(Err(error)) => {
+                tracing::error!("the folder was read, but its state cannot be kept: {error}");
+                if matches!(error, StoreError::Superseded { .. }) {
+                    shared.fatal.send_replace(Some(error.to_string()));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Takes one reading of the folder all the way to the controller.
+async fn take(
+    shared: &Arc<Shared>,
+    clusters: &Arc<Clusters>,
+    epoch: &Epoch,
+    scan: &Scan,
+    first: bool,
+    said: &mut BTreeSet<String>,
+) -> Result<(), StoreError> {
+    let last_good = last_good(&shared.view.read());
+    let options = LoadOptions {
+        allow_empty: shared.options.allow_empty,
+        now: shared.clock.now(),
+    };
+    let loaded = crate::manifest::load(scan, &last_good, &options);
+    say(&loaded.diagnostics, said);
+    if let Pruning::Withheld(reason) = &loaded.pruning {
+        tracing::warn!("nothing is removed: {reason}");
+    }
+    let mut status = status_of(&loaded, shared.clock.now());
+    shared.status.send_replace(status.clone());
+
+    remember(shared, epoch, &last_good, &loaded).await?;
+    clusters.follow(&loaded.desired, first).await;
+    let desired = Arc::new(loaded.desired);
+    shared.controller.set_desired(Arc::clone(&desired));
+    reflected(shared, &desired).await;
+    status.applied = true;
+    shared.status.send_replace(status);
+    Ok(())
+}
+
+/// Waits until the controller has taken every service's manifest, so that whoever asks afterwards is not told about the
+/// folder as it was before. It takes milliseconds; a service that cannot be taken holds nobody up for longer than this.
+async fn reflected(shared: &Shared, desired: &Desired) {
+    const AT_MOST: Duration = Duration::from_secs(2);
+    let mut changes = shared.view.subscribe();
+    let all = async {
+        while !is_reflected(&shared.view.read(), desired) {
+            if let Err(RecvError::Closed) = changes.recv().await {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(AT_MOST, all).await;
+}
+
+fn is_reflected(state: &State, desired: &Desired) -> bool {
+    let taken = desired.all_services().all(|(spec, _)| {
+        state
+            .service(&spec.cluster, &spec.name)
+            .is_some_and(|record| {
+                let definition = desired
+                    .task_definitions
+                    .get(&spec.family)
+                    .filter(|_| spec.revision.is_none());
+                let rolls = |hash| record.primary().is_some_and(|primary| primary.spec == hash);
+                record.spec == *spec
+                    && definition.is_none_or(|(definition, _)| rolls(definition.hash.clone()))
+            })
+    });
+    taken
+        && state.services.iter().all(|((cluster, name), record)| {
+            record.status != ServiceStatus::Active
+                || desired
+                    .services
+                    .get(cluster)
+                    .is_some_and(|services| services.contains_key(name))
+        })
+}
+
+/// Writes the new set of last good documents over the old one: P1 holds across a restart.
+async fn remember(
+    shared: &Shared,
+    epoch: &Epoch,
+    old: &LastGood,
+    loaded: &Loaded,
+) -> Result<(), StoreError> {
+    let mut puts = BTreeMap::new();
+    for (key, document) in &loaded.good {
+        if old.get(key) != Some(document) {
+            puts.insert(store_key(key), Some(document));
+        }
+    }
+    for key in old.keys().filter(|key| !loaded.good.contains_key(*key)) {
+        puts.insert(store_key(key), None);
+    }
+    let puts: Vec<_> = puts.into_iter().collect();
+    // One document at a time is a valid state, so a large folder may take several commits.
+    for chunk in puts.chunks(40) {
+        let mut txn = Txn::new(epoch);
+        for (key, document) in chunk {
+            txn = match document {
+                Some(document) => txn.put_json(keys::last_good(key), document),
+                None => txn.delete(keys::last_good(key)),
+            };
+        }
+        let revision = txn.commit(&shared.store).await?;
+        // The next reading compares with what this one wrote.
+        let _ = shared.view.caught_up(revision).await;
+    }
+    Ok(())
+}
+
+/// What the store remembers. A document that cannot be read any more is as good as none.
+pub fn last_good(state: &State) -> LastGood {
+    state
+        .last_good
+        .iter()
+        .filter_map(|(key, stored)| {
+            let key = ResourceKey {
+                kind: Kind::ALL
+                    .into_iter()
+                    .find(|kind| kind.as_str() == key.kind)?,
+                cluster: key.cluster.clone(),
+                name: key.name.clone(),
+            };
+            let document = serde_json::from_value((*stored.value).clone()).ok()?;
+            Some((key, document))
+        })
+        .collect()
+}
+
+fn store_key(key: &ResourceKey) -> LastGoodKey {
+    LastGoodKey {
+        kind: key.kind.to_string(),
+        cluster: key.cluster.clone(),
+        name: key.name.clone(),
+    }
+}
+
+/// Says what is new among the findings, and what is mended.
+fn say(diagnostics: &[Diagnostic], said: &mut BTreeSet<String>) {
+    let now: BTreeSet<String> = diagnostics.iter().map(ToString::to_string).collect();
+    for diagnostic in diagnostics {
+        if said.contains(&diagnostic.to_string()) {
+            continue;
+        }
+        match diagnostic.severity {
+            Severity::Error => tracing::error!("{diagnostic}"),
+            Severity::Warning => tracing::warn!("{diagnostic}"),
+        }
+    }
+    if !said.is_empty() && now.is_empty() {
+        tracing::info!("every manifest is valid");
+    }
+    *said = now;
+}
+
+fn status_of(loaded: &Loaded, now: Timestamp) -> FolderStatus {
+    FolderStatus {
+        folder_hash: loaded.folder_hash.clone(),
+        loaded_at: Some(now),
+        applied: false,
+        diagnostics: loaded
+            .diagnostics
+            .iter()
+            .map(FolderDiagnostic::from)
+            .collect(),
+        rendered: human::render(&loaded.diagnostics, human::Options::default()),
+        held: loaded
+            .held
+            .iter()
+            .map(|(key, held)| HeldResource {
+                kind: key.kind.to_string(),
+                cluster: key.cluster.clone(),
+                name: key.name.clone(),
+                since: held.since,
+                because: held.because.clone(),
+            })
+            .collect(),
+        pruning_withheld: match &loaded.pruning {
+            Pruning::Allowed => None,
+            Pruning::Withheld(reason) => Some(reason.clone()),
+        },
+    }
+}

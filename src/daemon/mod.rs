@@ -1,0 +1,258 @@
+//! Wiring: what starts in which order, and what stops in which.
+//!
+//! 1. The state directory and its owner id; the store, which only one process can have open; the store belongs to this
+//!    folder. 2. The view. 3. The socket, so that whoever asks gets an answer from then on. 4. The folder is read; for each of
+//!    its clusters' instances: engine, lease, takeover, agent. 5. Only then the controller hears of the folder.
+//!
+//! It stops in the reverse order, and never stops a container: they keep running while Longshore is down.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::{self, FolderStatus, Identity};
+use crate::clock::{RandomIds, SharedClock, SharedIds, SystemClock};
+use crate::controller::Controller;
+use crate::engine::lease::Holder;
+use crate::store::{SharedStore, View};
+
+mod clusters;
+mod control;
+mod down;
+mod engines;
+mod folder;
+mod instance;
+pub mod preview;
+mod pulls;
+mod state;
+mod takeover;
+
+pub use clusters::InstanceReport;
+pub use engines::{EngineChoice, Engines};
+pub use instance::InstanceState;
+pub use state::{directory as state_directory, name_of as state_name};
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder of manifests.
+    pub folder: PathBuf,
+    /// Where the state is; derived from the folder when absent.
+    pub state_dir: Option<PathBuf>,
+    /// Where the socket is; derived from the state directory when absent.
+    pub socket: Option<PathBuf>,
+    /// On what.
+    pub engine: EngineChoice,
+    /// Whether a folder that is missing or empty removes everything.
+    pub allow_empty: bool,
+    /// Whether state that belongs to another folder is taken for this one.
+    pub take_over: bool,
+    /// Whether the folder is only polled.
+    pub poll: bool,
+    /// What for.
+    pub mode: Mode,
+}
+
+/// What a daemon is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Follow the folder.
+    Follow,
+    /// Remove everything; the folder is not read.
+    Remove,
+}
+
+/// Why a daemon could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state is in use: another Longshore runs on it.
+    #[error("{0}")]
+    InUse(String),
+    /// Anything else, as a sentence with what to do.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// What all parts of a daemon share.
+pub struct Shared {
+    pub options: Options,
+    pub owner: String,
+    pub folder: PathBuf,
+    pub clock: SharedClock,
+    pub store: SharedStore,
+    pub view: Arc<View>,
+    pub engines: Engines,
+    pub api_engines: api::Engines,
+    pub holder: Holder,
+    pub status: watch::Sender<FolderStatus>,
+    pub controller: Arc<Controller>,
+    /// Set once everything is to go: from then on the folder is not followed.
+    pub removing: AtomicBool,
+    /// Ends the process as SIGTERM does.
+    pub shutdown: CancellationToken,
+    /// Pulls that are under way, as each instance's agent tells them.
+    pub pulls: pulls::Pulls,
+    /// Why the process must end, where it must.
+    pub fatal: watch::Sender<Option<String>>,
+}
+
+/// A running daemon.
+pub struct Daemon {
+    shared: Arc<Shared>,
+    clusters: Arc<clusters::Clusters>,
+    parts: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Daemon {
+    /// Starts everything; returns when the socket answers. Engines that do not answer yet are waited for in the background.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let clock: SharedClock = Arc::new(SystemClock);
+        let ids: SharedIds = Arc::new(RandomIds);
+        let folder = absolute(&options.folder);
+        let other = |error: &dyn std::fmt::Display| StartError::Other(error.to_string());
+
+        let kept = state::open(&options, &folder).await?;
+        let stop = CancellationToken::new();
+        let view = View::start(Arc::clone(&kept.store), stop.clone());
+        view.caught_up(0).await.map_err(|e| other(&e))?;
+        let owner =
+            state::claim(&kept, &view, &folder, options.take_over, &ids, clock.now()).await?;
+
+        let epoch = kept
+            .store
+            .acquire("controller")
+            .await
+            .map_err(|e| other(&e))?;
+        let controller = Controller::new(
+            Arc::clone(&kept.store),
+            Arc::clone(&view),
+            epoch,
+            Arc::clone(&clock),
+            Arc::clone(&ids),
+        );
+        let socket = options
+            .socket
+            .clone()
+            .unwrap_or_else(|| api::socket_path(&kept.name));
+        let holder = Holder::this_process(
+            &owner,
+            &folder.display().to_string(),
+            &clock.now().to_string(),
+        );
+        let identity = Identity {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: clock.now(),
+            owner: owner.clone(),
+            folder: folder.display().to_string(),
+            state_dir: kept.path(),
+            engine: options.engine.as_str().to_owned(),
+            holder: holder.to_string(),
+        };
+        let shared = Arc::new(Shared {
+            engines: Engines::new(options.engine, Arc::clone(&clock), Arc::clone(&ids)),
+            api_engines: api::Engines::default(),
+            owner,
+            folder: folder.clone(),
+            status: watch::Sender::default(),
+            removing: AtomicBool::new(false),
+            shutdown: CancellationToken::new(),
+            pulls: pulls::Pulls::default(),
+            fatal: watch::Sender::new(None),
+            options,
+            clock,
+            store: kept.store,
+            view,
+            holder,
+            controller,
+        });
+        let clusters = Arc::new(clusters::Clusters::new(Arc::clone(&shared)));
+        let parts = TaskTracker::new();
+
+        let context = api::ApiContext {
+            identity,
+            view: Arc::clone(&shared.view),
+            engines: shared.api_engines.clone(),
+            control: Arc::new(control::DaemonControl::new(
+                Arc::clone(&shared),
+                Arc::clone(&clusters),
+            )),
+            status: shared.status.subscribe(),
+            clock: Arc::clone(&shared.clock),
+        };
+        let server = api::bind(&socket, context).map_err(|e| other(&e))?;
+        parts.spawn(server.run(stop.clone()));
+
+        parts.spawn({
+            let (shared, stop) = (Arc::clone(&shared), stop.clone());
+            async move {
+                if let Err(error) = shared.controller.run(stop).await {
+                    shared.fatal.send_replace(Some(error.to_string()));
+                }
+            }
+        });
+        if shared.options.mode == Mode::Follow {
+            parts.spawn(folder::follow(
+                Arc::clone(&shared),
+                Arc::clone(&clusters),
+                folder,
+                stop.clone(),
+            ));
+        }
+        Ok(Self {
+            shared,
+            clusters,
+            parts,
+            stop,
+        })
+    }
+
+    /// What all parts share.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// How far each instance is.
+    pub fn instances(&self) -> watch::Receiver<Vec<InstanceReport>> {
+        self.clusters.reports()
+    }
+
+    /// Removes everything that this Longshore owns, telling `say` about it.
+    pub async fn remove_everything(
+        &self,
+        volumes: bool,
+        say: mpsc::UnboundedSender<String>,
+    ) -> Result<(), String> {
+        down::run(&self.shared, &self.clusters, volumes, say).await
+    }
+
+    /// Returns when the process is to end, with the reason if it is a bad one.
+    pub async fn ended(&self) -> Option<String> {
+        let mut fatal = self.shared.fatal.subscribe();
+        tokio::select! {
+            () = self.shared.shutdown.cancelled() => None,
+            reason = fatal.wait_for(Option::is_some) => reason.ok().and_then(|r| r.clone()),
+        }
+    }
+
+    /// Stops in the reverse order of starting. Containers keep running.
+    pub async fn stop(self) {
+        self.clusters.stop().await;
+        self.stop.cancel();
+        self.parts.close();
+        self.parts.wait().await;
+    }
+}
+
+/// The folder's absolute path, whether or not it exists (yet).
+fn absolute(folder: &std::path::Path) -> PathBuf {
+    folder
+        .canonicalize()
+        .or_else(|_| std::path::absolute(folder))
+        .unwrap_or_else(|_| folder.to_owned())
+}

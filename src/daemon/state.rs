@@ -1,0 +1,111 @@
+//! The state that a daemon works on: the directory, its store, its owner, and that it belongs to this folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{EngineChoice, Options, StartError};
+use crate::clock::SharedIds;
+use crate::model::Timestamp;
+use crate::store::dir::{Surroundings, default_path};
+use crate::store::{
+    Claim, Claimant, Memory, Redb, SharedStore, StateDir, StoreError, Txn, View, keys,
+};
+
+/// An open state.
+pub struct Kept {
+    /// The store.
+    pub store: SharedStore,
+    /// What the socket is named after.
+    pub name: String,
+    dir: Option<StateDir>,
+}
+
+impl Kept {
+    /// The directory, for people.
+    pub fn path(&self) -> String {
+        self.dir.as_ref().map_or_else(
+            || "memory".to_owned(),
+            |dir| dir.path().display().to_string(),
+        )
+    }
+}
+
+/// The state directory of a folder: the one that was named, else the one derived from it.
+pub fn directory(named: Option<&Path>, folder: &Path) -> Result<PathBuf, String> {
+    match named {
+        Some(path) => Ok(std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
+        None => default_path(folder, &Surroundings::of_this_process()).map_err(|e| e.to_string()),
+    }
+}
+
+/// What the socket of a state directory is named after.
+pub fn name_of(directory: &Path) -> String {
+    let name = directory
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| "longshore".to_owned())
+}
+
+/// Opens the state. A simulated engine forgets everything at its end, and so does its store.
+pub async fn open(options: &Options, folder: &Path) -> Result<Kept, StartError> {
+    let path = directory(options.state_dir.as_deref(), folder).map_err(StartError::Other)?;
+    if options.engine == EngineChoice::Simulated {
+        return Ok(Kept {
+            store: Arc::new(Memory::default()),
+            name: format!("{}-simulated", name_of(&path)),
+            dir: None,
+        });
+    }
+    let dir = StateDir::open(&path).map_err(|e| StartError::Other(e.to_string()))?;
+    let store: SharedStore = match Redb::open(dir.path()).await {
+        Ok(store) => store,
+        Err(error @ StoreError::InUse { .. }) => return Err(StartError::InUse(error.to_string())),
+        Err(error) => return Err(StartError::Other(error.to_string())),
+    };
+    Ok(Kept {
+        store,
+        name: name_of(&path),
+        dir: Some(dir),
+    })
+}
+
+/// Makes the state this folder's, or says why it cannot be; returns its owner.
+pub async fn claim(
+    kept: &Kept,
+    view: &View,
+    folder: &Path,
+    take_over: bool,
+    ids: &SharedIds,
+    now: Timestamp,
+) -> Result<String, StartError> {
+    let other = |error: &dyn std::fmt::Display| StartError::Other(error.to_string());
+    let stored = view.read().meta.clone();
+    let remembered = stored.as_ref().map(|meta| meta.owner.as_str());
+    let owner = match &kept.dir {
+        Some(dir) => dir
+            .ensure_owner(remembered, ids.as_ref())
+            .map_err(|e| other(&e))?,
+        None => format!("{:016x}", ids.bits()),
+    };
+    let claimant = Claimant {
+        folder: folder.display().to_string(),
+        owner: owner.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        take_over,
+    };
+    let claim = crate::store::claim(stored.as_deref(), &claimant, now).map_err(|e| other(&e))?;
+    if let Claim::TakenOver { from, .. } = &claim {
+        tracing::warn!(
+            "this state belonged to {} (owner {}); it is taken over",
+            from.folder,
+            from.owner
+        );
+    }
+    if stored.as_deref() != Some(claim.meta()) {
+        let epoch = kept.store.acquire("folder").await.map_err(|e| other(&e))?;
+        let put = Txn::new(&epoch).put_json(keys::META, claim.meta());
+        let revision = put.commit(&kept.store).await.map_err(|e| other(&e))?;
+        view.caught_up(revision).await.map_err(|e| other(&e))?;
+    }
+    Ok(owner)
+}

@@ -1,0 +1,186 @@
+//! The tree tells the architecture, and these tests hold it to that.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each part of the crate and what it may name, besides itself. Dependencies point down.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("main", &["cli"]),
+    ("cli", &["*"]),
+    (
+        "daemon",
+        &[
+            "api",
+            "controller",
+            "agent",
+            "manifest",
+            "store",
+            "engine",
+            "diagnostic",
+            "model",
+            "clock",
+        ],
+    ),
+    (
+        "api",
+        &[
+            "controller",
+            "agent",
+            "manifest",
+            "store",
+            "engine",
+            "diagnostic",
+            "model",
+            "clock",
+        ],
+    ),
+    ("controller", &["store", "model", "clock"]),
+    ("agent", &["store", "engine", "model", "clock"]),
+    ("manifest", &["diagnostic", "model"]),
+    ("store", &["model", "clock"]),
+    ("engine", &["model", "clock"]),
+    ("diagnostic", &["model"]),
+    ("clock", &["model"]),
+    ("model", &[]),
+];
+
+fn sources() -> Vec<PathBuf> {
+    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).expect("src is readable") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root(), &mut found);
+    found.sort();
+    found
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// The part that a file belongs to: the first folder or file name below `src`.
+fn part(path: &Path) -> String {
+    let below = path.strip_prefix(root()).expect("below src");
+    let first = below
+        .components()
+        .next()
+        .expect("a name")
+        .as_os_str()
+        .to_string_lossy();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// Names after `crate::` in code, test modules and comments left out.
+fn crates_named(text: &str) -> BTreeSet<String> {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text);
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| line.split("crate::").skip(1))
+        .map(|rest| {
+            rest.chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect::<String>()
+        })
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+#[test]
+fn dependencies_between_the_parts_point_down() {
+    let mut wrong = Vec::new();
+    for path in sources() {
+        let part = part(&path);
+        if part == "lib" {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a source file");
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == part) else {
+            panic!("{} belongs to no known part", path.display());
+        };
+        for named in crates_named(&text) {
+            let known = MAY_USE.iter().any(|(name, _)| *name == named);
+            if known
+                && named != part
+                && !allowed.contains(&"*")
+                && !allowed.contains(&named.as_str())
+            {
+                wrong.push(format!("{} names crate::{named}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_the_docker_engine_names_bollard() {
+    let docker = root().join("engine/docker");
+    let wrong: Vec<_> = sources()
+        .into_iter()
+        .filter(|path| !path.starts_with(&docker))
+        .filter(|path| {
+            let text = fs::read_to_string(path).expect("a source file");
+            text.contains("bollard::")
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn decisions_have_no_effects() {
+    const EFFECTS: &[&str] = &[
+        "tokio::",
+        "tracing::",
+        "async fn",
+        ".await",
+        "println!",
+        "HashMap",
+        "HashSet",
+    ];
+    // The workers around the decisions; everything else below controller and agent decides.
+    const WORKERS: &[&str] = &[
+        "controller/worker",
+        "controller/queue",
+        "controller/mod.rs",
+        "agent/runner",
+        "agent/observe",
+        "agent/mod.rs",
+    ];
+    let mut wrong = Vec::new();
+    for path in sources() {
+        let below = path
+            .strip_prefix(root())
+            .expect("below src")
+            .to_string_lossy()
+            .into_owned();
+        let decides = (below.starts_with("controller/")
+            || below.starts_with("agent/")
+            || below.starts_with("model/"))
+            && !WORKERS.iter().any(|worker| below.starts_with(worker));
+        if !decides {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a source file");
+        let code = text
+            .split("#[cfg(test)]\nmod tests")
+            .next()
+            .unwrap_or(&text)
+            .to_owned();
+        for effect in EFFECTS {
+            if code
+                .lines()
+                .any(|line| !line.trim_start().starts_with("//") && line.contains(effect))
+            {
+                wrong.push(format!("{below} has {effect}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

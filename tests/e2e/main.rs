@@ -1,0 +1,12 @@
+//! The whole program on a real Docker Engine, driven as a user would: files are edited, commands are run, containers are
+//! looked at through the engine. Every test has a cluster of its own, so they run side by side and beside anybody else's
+//! containers; whatever a test creates is removed with it, however it ends.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod floor;
+mod rig;
+
+mod breaking;
+mod crash;
+mod reconcile;

@@ -1,0 +1,338 @@
+//! A folder of manifests, a Longshore of the test's own, and the engine to look at what it does.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore::clock::{IdGen, RandomIds};
+use longshore::engine::docker::DockerEngine;
+use longshore::engine::{ContainerState, Engine, ObservedContainer, labels};
+use serde_json::Value;
+
+use crate::common;
+
+/// How long anything may take before the test fails. Generous: the machine may be busy with other tests.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// See the module.
+pub struct Rig {
+    dir: tempfile::TempDir,
+    pub cluster: String,
+    pub engine: Arc<DockerEngine>,
+    child: Option<Child>,
+}
+
+/// How a command of the program ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Rig {
+    /// A rig with an empty folder but for its cluster's manifest; `None` where no engine answers (not with `CI=true`).
+    pub async fn new(name: &str) -> Option<Self> {
+        let engine = common::docker().await?;
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(dir.path().join("manifests")).expect("a folder");
+        let cluster = format!("e2e-{name}-{:08x}", RandomIds.bits() >> 32);
+        let rig = Self {
+            dir,
+            cluster,
+            engine,
+            child: None,
+        };
+        rig.write(
+            "cluster.yaml",
+            &format!(
+                "apiVersion: longshore/v1\nkind: Cluster\nmetadata:\n  name: {}\nspec:\n  healthyAfterSeconds: 1\n",
+                rig.cluster
+            ),
+        );
+        Some(rig)
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.dir.path().join("manifests")
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// Writes a manifest beside the folder and renames it into it, as git and editors do.
+    pub fn write(&self, name: &str, text: &str) {
+        let new = self.dir.path().join("unfinished");
+        std::fs::write(&new, text).expect("written");
+        std::fs::rename(new, self.folder().join(name)).expect("renamed");
+    }
+
+    pub fn remove(&self, name: &str) {
+        std::fs::remove_file(self.folder().join(name)).expect("removed");
+    }
+
+    /// Writes a service and its task definition of one container: a program that says `version` and waits.
+    pub fn service(&self, name: &str, service: &Service) {
+        let health = if service.health {
+            "\n      healthCheck: {command: [CMD-SHELL, 'test -e /tmp/up'], interval: 5, timeout: 2, retries: 2}"
+        } else {
+            ""
+        };
+        let text = format!(
+            "apiVersion: longshore/v1
+kind: TaskDefinition
+metadata: {{name: {name}}}
+spec:
+  networkMode: {mode}
+  containerDefinitions:
+    - name: main
+      image: '{image}'
+      entryPoint: [sh, -c]
+      command: ['{command}']
+      environment: [{{name: VERSION, value: '{version}'}}]
+      memory: 32
+      stopTimeout: 1{health}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata: {{name: {name}}}
+spec:
+  cluster: {cluster}
+  taskDefinition: {name}
+  desiredCount: {count}
+  deploymentConfiguration: {{minimumHealthyPercent: {min}, maximumPercent: {max}}}
+",
+            mode = service.mode,
+            image = common::IMAGE,
+            command = service.command,
+            version = service.version,
+            cluster = self.cluster,
+            count = service.count,
+            min = service.percent.0,
+            max = service.percent.1,
+        );
+        self.write(&format!("{name}.yaml"), &text);
+    }
+
+    /// A command of the program, with this rig's state and socket.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+        command
+            .args(["--state-dir".as_ref(), self.state_dir().as_os_str()])
+            .args([
+                "--socket".as_ref(),
+                self.dir.path().join("s.sock").as_os_str(),
+            ])
+            .args(arguments)
+            .env_remove("GITHUB_ACTIONS")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command of the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        self.command(arguments)
+            .output()
+            .expect("longshore runs")
+            .into()
+    }
+
+    /// Starts a Longshore that follows the folder.
+    pub fn start(&mut self) {
+        assert!(self.child.is_none(), "one is enough");
+        let folder = self.folder();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join("log"))
+            .expect("a log");
+        let child = self
+            .command(&["run", &folder.display().to_string()])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("longshore starts");
+        self.child = Some(child);
+    }
+
+    /// What the running Longshore has said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Kills Longshore as `kill -9` does.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("it was started");
+        child.kill().expect("killed");
+        child.wait().expect("reaped");
+    }
+
+    /// Ends Longshore as systemd does, and returns its exit code.
+    pub fn terminate(&mut self) -> i32 {
+        let mut child = self.child.take().expect("it was started");
+        Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        child.wait().expect("reaped").code().unwrap_or(-1)
+    }
+
+    /// Waits until the running Longshore has taken the folder as it is now, and every service is steady.
+    #[track_caller]
+    pub fn steady(&self) {
+        let ended = self.apply(PATIENCE.as_secs());
+        assert_eq!(
+            ended.code,
+            0,
+            "not steady: {}\n{}\nlog: {}",
+            ended.stdout,
+            ended.stderr,
+            self.log()
+        );
+    }
+
+    /// `apply` on the folder.
+    pub fn apply(&self, timeout: u64) -> Ended {
+        let folder = self.folder().display().to_string();
+        self.run(&["apply", &folder, "--timeout", &timeout.to_string()])
+    }
+
+    /// The JSON that a command prints.
+    #[track_caller]
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let ended = self.run(arguments);
+        assert_eq!(ended.code, 0, "{arguments:?}: {}", ended.stderr);
+        serde_json::from_str(&ended.stdout)
+            .unwrap_or_else(|e| panic!("{arguments:?}: {e}: {}", ended.stdout))
+    }
+
+    /// Every container of this rig's cluster that belongs to a task.
+    pub async fn containers(&self) -> Vec<ObservedContainer> {
+        let mine = [
+            (labels::CLUSTER.to_owned(), self.cluster.clone()),
+            (labels::TASK.to_owned(), String::new()),
+        ];
+        self.engine.list_containers(&mine).await.expect("a list")
+    }
+
+    /// The running ones of a service, pause containers left out.
+    pub async fn running(&self, service: &str) -> Vec<ObservedContainer> {
+        self.containers()
+            .await
+            .into_iter()
+            .filter(|c| c.state == ContainerState::Running)
+            .filter(|c| c.labels.get(labels::SERVICE).is_some_and(|s| s == service))
+            .filter(|c| {
+                c.labels
+                    .get(labels::CONTAINER)
+                    .is_some_and(|name| !name.starts_with('~'))
+            })
+            .collect()
+    }
+
+    /// Waits until a look at the engine satisfies `enough`.
+    pub async fn until<F>(&self, what: &str, mut enough: F)
+    where
+        F: AsyncFnMut(&Self) -> bool,
+    {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while !enough(self).await {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        if waited.await.is_err() {
+            panic!("waited in vain until {what}\nlog: {}", self.log());
+        }
+    }
+}
+
+/// Ids of containers, in order.
+pub fn ids(containers: &[ObservedContainer]) -> Vec<String> {
+    let mut ids: Vec<String> = containers.iter().map(|c| c.id.clone()).collect();
+    ids.sort();
+    ids
+}
+
+/// The value of a label of each container, in order, once each.
+pub fn values(containers: &[ObservedContainer], label: &str) -> Vec<String> {
+    let mut values: Vec<String> = containers
+        .iter()
+        .filter_map(|c| c.labels.get(label).cloned())
+        .collect();
+    values.sort();
+    values.dedup();
+    values
+}
+
+/// A service of a test.
+pub struct Service {
+    pub count: u32,
+    pub version: &'static str,
+    pub percent: (u32, u32),
+    pub mode: &'static str,
+    pub health: bool,
+    pub command: &'static str,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            count: 1,
+            version: "1",
+            percent: (100, 200),
+            mode: "bridge",
+            health: false,
+            command: "touch /tmp/up; echo version $VERSION; trap : TERM; sleep 100000 & wait",
+        }
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("log of the Longshore at fault:\n{}", self.log());
+        }
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        // Not by the program under test: what a test leaves behind must go even when that is broken.
+        let label = format!("label={}={}", labels::CLUSTER, self.cluster);
+        for (list, remove) in [
+            (["ps", "-aq"].as_slice(), ["rm", "-f"].as_slice()),
+            (&["network", "ls", "-q"], &["network", "rm"]),
+            (&["volume", "ls", "-q"], &["volume", "rm", "-f"]),
+        ] {
+            let Ok(found) = Command::new("docker")
+                .args(list)
+                .args(["--filter", &label])
+                .output()
+            else {
+                continue;
+            };
+            let found = String::from_utf8_lossy(&found.stdout).into_owned();
+            if !found.trim().is_empty() {
+                let _ = Command::new("docker")
+                    .args(remove)
+                    .args(found.split_whitespace())
+                    .output();
+            }
+        }
+    }
+}
