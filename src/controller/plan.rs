@@ -155,7 +155,17 @@ impl<'a> Draft<'a> {
             .tasks
             .iter()
             .map(|view| {
-                let (phase, until) = judge.phase(view);
+                let (mut phase, until) = judge.phase(view);
+                // Nobody knows how it is while its engine does not answer: it is not replaced, and nothing that is healthy
+                // is stopped on its account.
+                let silent = |on: &InstanceView<'_>| {
+                    on.instance.id == view.record.instance && !on.instance.connected
+                };
+                if matches!(phase, Phase::Healthy | Phase::Unhealthy)
+                    && input.instances.iter().any(silent)
+                {
+                    phase = Phase::Warming;
+                }
                 soonest(&mut wake_at, until);
                 Seen {
                     view: *view,

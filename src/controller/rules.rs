@@ -328,9 +328,26 @@ fn a_task_on_an_instance_whose_engine_does_not_answer_is_left_alone() {
     if let Some((instance, _, _)) = world.instances.get_mut("local") {
         instance.connected = false;
     }
-    assert!(world.plan().is_empty());
+    assert_eq!(world.said(), "");
     world.manifest().desired_count = 3;
     assert!(world.said().contains("encountered error \"AGENT\"."));
+}
+
+#[test]
+fn nothing_healthy_is_stopped_on_account_of_tasks_whose_engine_does_not_answer() {
+    let mut world = World::of(2, task_spec("a"));
+    world.steady();
+    world.add_instance("other");
+    world.deploy(2, task_spec("b"));
+    world.settle();
+    world.run_all();
+    world.pass(40);
+    assert_eq!(stops(&world).len(), 2);
+    // One of the two new tasks is on the other instance, and was healthy when it was last heard of.
+    if let Some((instance, _, _)) = world.instances.get_mut("other") {
+        instance.connected = false;
+    }
+    assert_eq!(stops(&world).len(), 1);
 }
 
 #[test]

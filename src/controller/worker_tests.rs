@@ -444,6 +444,34 @@ async fn who_waits_for_room_is_looked_at_when_another_service_gives_some_back() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_that_repeats_the_newest_is_folded_into_it() {
+    let f = fixture().await;
+    let mut spec = task_spec("a");
+    spec.memory = Some(1 << 20);
+    let desired = folder(&[("web", 1, spec)]);
+    f.controller.set_desired(Arc::clone(&desired));
+    f.pass(60).await;
+    let before = f.events("web");
+    assert!(
+        before
+            .last()
+            .is_some_and(|e| e.contains("insufficient memory"))
+    );
+    f.pass(6 * 3600).await;
+    let mut again = Desired::clone(&desired);
+    let services = again.services.get_mut(&default()).expect("services");
+    services.get_mut("web").expect("web").0.manifest_hash = "m2".to_owned();
+    f.controller.set_desired(Arc::new(again));
+    f.pass(1).await;
+    let after = f.events("web");
+    assert_eq!(after.len(), before.len());
+    assert!(
+        after.last().is_some_and(|e| e.ends_with("(×2)")),
+        "{after:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_controller_whose_epoch_is_over_stops_with_an_error() {
     let f = fixture().await;
     f.pass(1).await;
