@@ -1,9 +1,14 @@
 //! Resources as manifests again, for `get -o yaml`: what comes out can be put back in.
 
+use std::fmt::Write as _;
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::load::LastGoodDoc;
 use super::types::{API_VERSION, Kind};
+use super::yaml;
+use crate::diagnostic::SourceFile;
 use crate::model::RegisteredDefinition;
 
 /// A remembered document in the envelope, with a `status` if there is one to tell. The name stands in `metadata` only.
@@ -48,9 +53,41 @@ pub fn implied(kind: Kind, name: &str, status: Option<Json>) -> Json {
 pub fn to_yaml(documents: &[Json]) -> String {
     documents
         .iter()
-        .map(|document| serde_yaml::to_string(document).unwrap_or_default())
+        .map(one_to_yaml)
         .collect::<Vec<_>>()
         .join("---\n")
+}
+
+/// The writer takes some rare characters, such as U+2028, for ends of lines, as YAML 1.1 did. A document that would not be
+/// read back as it is, is written as JSON, which is YAML too.
+fn one_to_yaml(document: &Json) -> String {
+    let text = serde_yaml::to_string(document).unwrap_or_default();
+    let file = Arc::new(SourceFile {
+        path: String::new(),
+        text,
+    });
+    let read = yaml::parse(&file);
+    if let [node] = read.documents.as_slice()
+        && read.diagnostics.is_empty()
+        && node.to_json() == *document
+    {
+        return file.text.clone();
+    }
+    let plain = serde_json::to_string_pretty(document).unwrap_or_default();
+    let mut text = String::with_capacity(plain.len() + 1);
+    for letter in plain.chars() {
+        let is_rare = matches!(
+            letter,
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+        );
+        if is_rare {
+            let _ = write!(text, "\\u{:04x}", u32::from(letter));
+        } else {
+            text.push(letter);
+        }
+    }
+    text.push('\n');
+    text
 }
 
 fn strip_name(kind: Kind, document: &mut Json) {
@@ -136,9 +173,20 @@ spec:
         );
     }
 
+    #[test]
+    fn text_that_the_writer_would_fold_is_written_as_json() {
+        let document = json!({"key": "\u{2028}a", "other": "\u{85}"});
+        let text = to_yaml(std::slice::from_ref(&document));
+        assert_eq!(
+            text,
+            "{\n  \"key\": \"\\u2028a\",\n  \"other\": \"\\u0085\"\n}\n"
+        );
+        assert_eq!(serde_json::from_str::<Json>(&text).unwrap(), document);
+    }
+
     proptest! {
         #[test]
-        fn any_text_survives_the_way_out_and_in(value in "\\PC{0,12}|[\\n\\t \"':#~&*!|>%@`{}\\[\\],?-]{0,8}|[0-9_.xoe+-]{0,6}") {
+        fn any_text_survives_the_way_out_and_in(value in "(?s).{0,12}|[\\x00-\\x1f\\x7f-\\x9f\\u{2028}\\u{2029}\\u{feff} a]{0,6}|[\\n\\t \"':#~&*!|>%@`{}\\[\\],?-]{0,8}|[0-9_.xoe+-]{0,6}") {
             let document = json!({"a": {"key": value.as_str(), value.as_str(): "x"}});
             let file = std::sync::Arc::new(crate::diagnostic::SourceFile {
                 path: "a.yaml".into(),

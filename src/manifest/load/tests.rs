@@ -100,7 +100,7 @@ const REFUSED_SAMPLES: &[(&str, &[&str])] = &[
     // A sample that is meant to fail.
     (
         "joozero+fargate-task-definition-validator__examples__fail",
-        &["LS0205", "LS0502"],
+        &["LS0205", "LS0305", "LS0502"],
     ),
     // EBS and EFS.
     (
