@@ -23,6 +23,8 @@ pub const EVENTS_KEPT: usize = 100;
 #[derive(Debug)]
 pub(super) struct Recording {
     pub txn: Txn,
+    /// How many of the plan's decisions are in it.
+    pub decisions: usize,
     /// Something did not fit: plan again at once.
     pub left_out: bool,
 }
@@ -44,6 +46,7 @@ pub(super) fn record(
         if draft.txn.fits() || limit == 0 {
             return Some(Recording {
                 txn: draft.txn,
+                decisions: limit,
                 left_out: draft.left_out,
             });
         }

@@ -140,10 +140,10 @@ impl Controller {
             let Some(recording) = recording else {
                 return Ok(plan.wake_at);
             };
-            for decision in &plan.decisions {
+            let revision = recording.txn.commit(&self.store).await?;
+            for decision in plan.decisions.iter().take(recording.decisions) {
                 tracing::info!(cluster = %key.0, service = %key.1, "{decision}");
             }
-            let revision = recording.txn.commit(&self.store).await?;
             self.view.caught_up(revision).await?;
             drop(booking);
             if !recording.left_out {
