@@ -26,7 +26,7 @@ use super::status::{StatusReport, report};
 use super::streams::events::{EventQuery, events};
 use super::streams::exec::exec;
 use super::streams::logs::{LogQuery, logs};
-use super::streams::{Lines, Refused};
+use super::streams::{Lines, Refused, check_cluster};
 use crate::model::ClusterName;
 
 /// How long open connections may take to end once the daemon ends.
@@ -180,13 +180,14 @@ async fn manifests_request(
         .parse()
         .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, format!("{error}")))?;
     let selection = Selection {
-        cluster: query.cluster.map(ClusterName::new),
+        cluster: query.cluster.as_deref().map(ClusterName::new),
         all: query.all,
     };
     let now = context.clock.now();
     let folder = context.status.borrow().clone();
     let mut items = {
         let state = context.view.read();
+        check_cluster(&state, query.cluster.as_deref())?;
         documents(&state, &folder.held, kind, &selection, now)
     };
     if let Some(name) = query.name {

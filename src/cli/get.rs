@@ -172,7 +172,7 @@ pub fn table(
 
 fn header(columns: &[&'static str], wide: bool, more: &[&'static str]) -> Table {
     let more = if wide { more } else { &[] };
-    Table::new(&[columns, more].concat())
+    Table::new(&[columns, more].concat()).wrapping_from(columns.len())
 }
 
 fn since(at: Option<At>, now: Timestamp) -> (String, Tone) {

@@ -7,7 +7,10 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, LineStyle, Table as Drawn, presets};
+use comfy_table::{
+    Attribute, Cell, Color, ColumnConstraint, ContentArrangement, LineStyle, Table as Drawn, Width,
+    presets,
+};
 
 use super::Globals;
 
@@ -80,11 +83,19 @@ impl Tone {
     }
 }
 
+/// Columns that comfy-table puts around a cell.
+const PADDING: usize = 2;
+/// A text narrower than this is no text but a column of syllables.
+const READABLE_WIDTH: u16 = 14;
+const READABLE: usize = READABLE_WIDTH as usize;
+
 /// A table being put together: a header, and rows of as many cells.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     header: Vec<&'static str>,
     rows: Vec<Vec<(String, Tone)>>,
+    /// Columns from this one on hold texts that may be wrapped.
+    texts: usize,
 }
 
 impl Table {
@@ -93,7 +104,15 @@ impl Table {
         Self {
             header: header.to_vec(),
             rows: Vec::new(),
+            texts: header.len(),
         }
+    }
+
+    /// Lets the columns from this one on be wrapped in a narrow terminal. Names, counts and states never are.
+    #[must_use]
+    pub fn wrapping_from(mut self, column: usize) -> Self {
+        self.texts = column;
+        self
     }
 
     /// Adds a row; cells beyond the header's are dropped, missing ones are empty.
@@ -118,15 +137,20 @@ impl Table {
         write_stdout(text.as_bytes());
     }
 
-    /// Columns two spaces apart, no colours, nothing cut: the same for every width and every run. An empty cell is `-`, so
-    /// that columns can be counted.
-    pub fn plain(&self) -> String {
+    fn widths(&self) -> Vec<usize> {
         let mut widths: Vec<usize> = self.header.iter().map(|h| h.chars().count()).collect();
         for row in &self.rows {
             for (width, (text, _)) in widths.iter_mut().zip(row) {
                 *width = (*width).max(text.chars().count().max(1));
             }
         }
+        widths
+    }
+
+    /// Columns two spaces apart, no colours, nothing cut: the same for every width and every run. An empty cell is `-`, so
+    /// that columns can be counted.
+    pub fn plain(&self) -> String {
+        let widths = self.widths();
         let mut out = String::new();
         let mut push = |cells: &mut dyn Iterator<Item = &str>| {
             let mut line = String::new();
@@ -146,19 +170,42 @@ impl Table {
         out
     }
 
-    /// As a terminal shows it, wrapped to its width.
+    /// As a terminal shows it: texts wrapped to its width where there is room for them, else as wide as it is.
     pub fn drawn(&self, colour: bool) -> String {
+        let columns = crossterm::terminal::size().map_or(u16::MAX, |(columns, _)| columns);
+        self.drawn_in(columns, colour)
+    }
+
+    fn drawn_in(&self, columns: u16, colour: bool) -> String {
         let mut table = Drawn::new();
-        table
-            .load_style(
-                presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')),
-            )
-            .set_content_arrangement(ContentArrangement::Dynamic);
-        if !colour {
+        table.load_style(
+            presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')),
+        );
+        if colour {
+            table.enforce_styling();
+        } else {
             table.force_no_tty();
         }
-        if let Ok((columns, _)) = crossterm::terminal::size() {
-            table.set_width(columns);
+        let fixed: usize = self
+            .widths()
+            .iter()
+            .take(self.texts)
+            .map(|w| w + PADDING)
+            .sum();
+        let texts = self.header.len().saturating_sub(self.texts);
+        if texts > 0 && fixed + texts * (READABLE + PADDING) <= usize::from(columns) {
+            table
+                .set_width(columns)
+                .set_content_arrangement(ContentArrangement::Dynamic)
+                .set_constraints((0..self.header.len()).map(|column| {
+                    if column < self.texts {
+                        ColumnConstraint::ContentWidth
+                    } else {
+                        ColumnConstraint::LowerBoundary(Width::Fixed(READABLE_WIDTH))
+                    }
+                }));
+        } else {
+            table.set_content_arrangement(ContentArrangement::Disabled);
         }
         table.set_header(self.header.iter().map(|h| {
             let cell = Cell::new(h);
@@ -174,9 +221,9 @@ impl Table {
                 match tone {
                     _ if !colour => cell,
                     Tone::Plain => cell,
-                    Tone::Good => cell.fg(Color::Green),
-                    Tone::Warn => cell.fg(Color::Yellow),
-                    Tone::Bad => cell.fg(Color::Red),
+                    Tone::Good => cell.fg(Color::DarkGreen),
+                    Tone::Warn => cell.fg(Color::DarkYellow),
+                    Tone::Bad => cell.fg(Color::DarkRed),
                     Tone::Faint => cell.add_attribute(Attribute::Dim),
                 }
             }));
@@ -226,6 +273,19 @@ mod tests {
         table.row(vec![("web".to_owned(), Tone::Bad)]);
         assert!(!table.drawn(false).contains('\u{1b}'));
         assert!(table.drawn(false).contains("web"));
+    }
+
+    #[test]
+    fn only_texts_are_wrapped_and_only_where_there_is_room_for_them() {
+        let mut table = Table::new(&["NAME", "LAST EVENT"]).wrapping_from(1);
+        table.row(vec![
+            cell("a-service"),
+            cell("it has reached a steady state again"),
+        ]);
+        let wide = |columns| table.drawn_in(columns, false);
+        assert_eq!(wide(120).lines().count(), 3);
+        assert!(wide(30).lines().count() > 3 && wide(30).contains("a-service"));
+        assert_eq!(wide(20).lines().count(), 3);
     }
 
     #[test]

@@ -69,7 +69,7 @@ async fn a_service_is_steady_with_one_completed_deployment_and_enough_healthy_ta
         (true, "steady", 2)
     );
     assert!(two.source.unwrap().starts_with("all.yaml:"));
-    assert_eq!(two.images, ["busybox:1.36.1", "busybox:1.36.1"]);
+    assert_eq!(two.images, ["busybox:1.36.1"]);
 
     let mut record = world.service("default", "web");
     let mut old = record.deployments[0].clone();
@@ -164,6 +164,16 @@ async fn a_listing_leaves_stopped_tasks_and_other_clusters_out_unless_they_are_a
     assert_eq!(ask("deployments", Some("prod"), false).await, 2);
     assert_eq!(ask("instances", None, false).await, 1);
     assert_eq!(ask("clusters", None, false).await, 2);
+    let query = ManifestQuery {
+        kind: "tasks".to_owned(),
+        cluster: Some("prdo".to_owned()),
+        ..ManifestQuery::default()
+    };
+    let refused = world.client.manifests(&query).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "there is no cluster prdo; did you mean prod?"
+    );
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::manifest::load::LastGoodDoc;
 use crate::model::arn::deployment_number;
 use crate::model::{
     ClusterName, Deployment, Family, InstanceDesired, Reserved, Resources, RevisionRef,
-    ServiceRecord, Source, TaskDefinitionRecord, Timestamp,
+    ServiceRecord, Source, TaskDefinitionRecord, TaskSpec, Timestamp,
 };
 use crate::store::{InstanceEntry, LastGoodKey, State, TaskEntry};
 
@@ -290,7 +290,7 @@ pub fn service(
     let images = record
         .primary()
         .and_then(|d| state.specs.get(&d.spec))
-        .map(|spec| spec.containers.iter().map(|c| c.image.clone()).collect())
+        .map(|spec| images(spec))
         .unwrap_or_default();
     let status = ServiceStatusDoc {
         cluster: cluster.to_string(),
@@ -314,6 +314,17 @@ pub fn service(
             .collect(),
     };
     Document::new(Kind::Service, metadata, Some(spec), status)
+}
+
+/// The images of a specification's containers, each once.
+fn images(spec: &TaskSpec) -> Vec<String> {
+    let mut images: Vec<String> = Vec::new();
+    for container in &spec.containers {
+        if !images.contains(&container.image) {
+            images.push(container.image.clone());
+        }
+    }
+    images
 }
 
 fn service_metadata(record: &ServiceRecord) -> Metadata {
@@ -411,7 +422,7 @@ fn task_definition(
         cpu: needed.cpu,
         memory: needed.memory,
         containers: containers().map(|c| c.name.clone()).collect(),
-        images: containers().map(|c| c.image.clone()).collect(),
+        images: spec.map(|spec| images(spec)).unwrap_or_default(),
         conditions: held
             .iter()
             .filter(|h| newest && h.kind == "TaskDefinition" && h.name == family.as_str())

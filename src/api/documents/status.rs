@@ -52,7 +52,7 @@ pub struct ServiceStatusDoc {
     pub pending_count: u32,
     /// What the newest deployment rolls out, `web:3`.
     pub task_definition: String,
-    /// The images of it.
+    /// The images of it, each once.
     pub images: Vec<String>,
     /// When it was first seen.
     pub created_at: Option<At>,
@@ -129,7 +129,7 @@ pub struct TaskDefinitionStatusDoc {
     pub memory: u64,
     /// Its containers' names.
     pub containers: Vec<String>,
-    /// Their images.
+    /// Their images, each once.
     pub images: Vec<String>,
     /// What is to be known of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]

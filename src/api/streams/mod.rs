@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
+pub(super) use target::check_cluster;
 pub use target::{Refused, Target};
 
 /// Lines that may wait for a slow reader before their producer waits too.

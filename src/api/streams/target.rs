@@ -5,6 +5,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::api::kinds::nearest;
+use crate::api::shapes::cluster::names;
 use crate::api::shapes::task::containers;
 use crate::model::arn::Named;
 use crate::model::{ClusterName, ContainerStatus, InstanceId, ServiceName, TaskId};
@@ -38,6 +40,24 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         (self.status, Json(json!({"message": self.message}))).into_response()
     }
+}
+
+/// A cluster that is not there is a mistake, and would only ever be empty.
+pub(in crate::api) fn check_cluster(state: &State, cluster: Option<&str>) -> Result<(), Refused> {
+    let Some(name) = cluster.filter(|c| !c.is_empty()) else {
+        return Ok(());
+    };
+    let known = names(state);
+    let name = Named::parse(name).name;
+    if known.iter().any(|k| k.as_str() == name) {
+        return Ok(());
+    }
+    let hint = nearest(name, known.iter().map(ClusterName::as_str))
+        .map(|near| format!("; did you mean {near}?"))
+        .unwrap_or_default();
+    Err(Refused::not_found(format!(
+        "there is no cluster {name}{hint}"
+    )))
 }
 
 /// A container of a task, as an engine is asked about it.
@@ -93,6 +113,7 @@ impl Scope {
         service: Option<&str>,
         task: Option<&str>,
     ) -> Result<Self, Refused> {
+        check_cluster(state, cluster)?;
         let wanted = cluster.filter(|c| !c.is_empty());
         let here = |c: &ClusterName, named: &Named<'_>| {
             wanted.is_none_or(|w| Named::parse(w).name == c.as_str())

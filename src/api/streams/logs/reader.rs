@@ -257,9 +257,8 @@ impl Reader {
             let at = status.execution_stopped_at.or(status.stopped_at);
             (status.last_log_lines.clone(), at)
         };
-        let at = at
-            .and_then(|at| jiff::Timestamp::from_millisecond(at.as_millis()).ok())
-            .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let known = at.and_then(|at| jiff::Timestamp::from_millisecond(at.as_millis()).ok());
+        let at = known.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         if self.since.is_some_and(|since| at < since) {
             return;
         }
@@ -270,6 +269,8 @@ impl Reader {
         for text in kept.into_iter().skip(skip) {
             let mut line = self.line();
             line.stream = "stdout".to_owned();
+            // When the task ended: the lines' own times are gone with the container.
+            line.at = known.map(|at| format!("{at:.9}"));
             line.line = Some(text);
             if lines.send(Line { at, line }).await.is_err() {
                 return;
