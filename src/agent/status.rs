@@ -226,6 +226,10 @@ fn reason(known: &Known<'_>, prior: &ContainerStatus) -> Option<String> {
         (Phase::Failed(failure), _) => failure.reason.clone(),
         (Phase::Ended, Some(found)) if found.oom_killed => Some(OUT_OF_MEMORY.to_owned()),
         (Phase::Ended, Some(found)) if !found.error.is_empty() => Some(found.error.clone()),
+        // An agent removes only what has no record any more, so somebody else does this.
+        (Phase::Ended, Some(found)) if found.state == ContainerState::Removing => {
+            Some(REMOVED.to_owned())
+        }
         (Phase::Ended, Some(_)) => None,
         // It was seen ended before it was removed: how it ended counts.
         (Phase::Ended, None) if prior.last_status == LastStatus::Stopped => prior.reason.clone(),

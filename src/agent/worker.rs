@@ -352,7 +352,7 @@ impl Worker {
         if !self.in_flight.insert(key) {
             return;
         }
-        tracing::info!(task = self.id.short(), "{action}");
+        tracing::debug!(task = self.id.short(), "{action}");
         if let Some(container) = action.call.container() {
             self.shared.cache.begin_call(&self.id, container);
         }

@@ -19,6 +19,9 @@ use crate::manifest::source;
 /// How often a running Longshore is asked how far it is.
 const ASK: Duration = Duration::from_millis(250);
 
+/// How long a Longshore may be silent that has the state open.
+const STARTING: Duration = Duration::from_secs(10);
+
 /// Arguments of `apply`.
 #[derive(Debug, clap::Args)]
 pub struct ApplyArgs {
@@ -167,15 +170,19 @@ async fn there(args: &ApplyArgs, globals: &Globals) -> CommandResult {
     let wanted = source::scan(&folder).hash();
     let (sender, receiver) = watch::channel(Progress::default());
     let ask = async {
+        let mut silent = Duration::ZERO;
         loop {
             match client.status().await {
                 Ok(report) => {
+                    silent = Duration::ZERO;
                     let mut progress = Progress::from(report);
                     if progress.folder.folder_hash != wanted {
                         progress.folder = Arc::new(FolderStatus::default());
                     }
                     sender.send_replace(progress);
                 }
+                // It has the state open and is about to listen, or is being restarted.
+                Err(error) if error.is_not_running() && silent < STARTING => silent += ASK,
                 Err(error) => return Err(Failure::could_not_run(error)),
             }
             tokio::time::sleep(ASK).await;

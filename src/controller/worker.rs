@@ -142,7 +142,7 @@ impl Controller {
             };
             let revision = recording.txn.commit(&self.store).await?;
             for decision in plan.decisions.iter().take(recording.decisions) {
-                tracing::info!(cluster = %key.0, service = %key.1, "{decision}");
+                tracing::debug!(cluster = %key.0, service = %key.1, "{decision}");
             }
             self.view.caught_up(revision).await?;
             drop(booking);

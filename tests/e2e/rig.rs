@@ -169,6 +169,19 @@ spec:
             .spawn()
             .expect("longshore starts");
         self.child = Some(child);
+        self.listening();
+    }
+
+    /// Waits until it answers, so that a command that follows does not start one of its own.
+    fn listening(&self) {
+        let socket = self.dir.path().join("s.sock");
+        let mut rest = PATIENCE;
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(!rest.is_zero(), "it does not listen\nlog: {}", self.log());
+            let step = Duration::from_millis(20);
+            std::thread::sleep(step);
+            rest = rest.saturating_sub(step);
+        }
     }
 
     /// What the running Longshore has said.
