@@ -23,7 +23,7 @@ use tokio_util::codec::Framed;
 use super::documents::Document;
 use super::ecs;
 use super::frame::FrameCodec;
-use super::server::{DownLine, DownRequest, ManifestQuery, Manifests};
+use super::server::{BackupRequest, DownLine, DownRequest, ManifestQuery, Manifests};
 use super::socket::{check_own_directory, is_live, runtime_dirs};
 use super::status::StatusReport;
 use super::streams::events::{EventLine, EventQuery};
@@ -319,6 +319,27 @@ impl Client {
             }
         }
         Err(broken("it ended before all was removed"))
+    }
+
+    /// `GET /v1/state`
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn state(&self) -> Result<Value, ClientError> {
+        self.get_json("/v1/state".to_owned()).await
+    }
+
+    /// `POST /v1/state/backup`
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn backup(&self, to: &Path) -> Result<(), ClientError> {
+        let body = serde_json::to_vec(&BackupRequest { to: to.to_owned() }).map_err(broken)?;
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri("/v1/state/backup")
+            .header("content-type", "application/json");
+        self.send(request, Bytes::from(body)).await.map(|_| ())
     }
 
     /// `POST /v1/shutdown`: ends the running Longshore; containers keep running.

@@ -170,6 +170,18 @@ pub trait Control: Send + Sync + 'static {
     /// What could not be removed, as a sentence for people.
     async fn down(&self, volumes: bool, say: mpsc::UnboundedSender<String>) -> Result<(), String>;
 
+    /// The whole state, as `longshore state dump` prints it.
+    ///
+    /// # Errors
+    /// Why it cannot be read, as a sentence for people.
+    async fn dump(&self) -> Result<serde_json::Value, String>;
+
+    /// Copies the state to a new file, absolute, that a Longshore can start from.
+    ///
+    /// # Errors
+    /// Why it cannot be written, as a sentence for people.
+    async fn backup(&self, to: &std::path::Path) -> Result<(), String>;
+
     /// Ends the process as SIGTERM does: containers keep running.
     fn shutdown(&self);
 }

@@ -8,6 +8,7 @@
 //! | `GET /v1/manifests` | enveloped documents with a `status` |
 //! | `GET /v1/events`, `GET /v1/logs` | a JSON object a line |
 //! | `POST /v1/exec` | upgraded to frames: input, output, sizes, exit code |
+//! | `GET /v1/state`, `POST /v1/state/backup` | the whole state; nothing |
 //! | `POST /v1/down`, `POST /v1/shutdown` | a JSON object a line; nothing |
 //!
 //! The server only reads: the store's view, and engines for logs and exec. Whatever it is asked to *do* goes to the

@@ -94,6 +94,8 @@ fn router(context: Serving) -> Router {
         .route("/v1/events", get(events_request))
         .route("/v1/logs", get(logs_request))
         .route("/v1/exec", post(exec_request))
+        .route("/v1/state", get(state_request))
+        .route("/v1/state/backup", post(backup_request))
         .route("/v1/down", post(down_request))
         .route("/v1/shutdown", post(shutdown_request))
         .fallback(no_such_path)
@@ -146,6 +148,28 @@ fn request_id(context: &ApiContext) -> String {
 
 async fn status_request(State(context): State<Serving>) -> Json<StatusReport> {
     Json(report(&context))
+}
+
+async fn state_request(State(context): State<Serving>) -> Result<Json<Value>, Refused> {
+    let dump = context.control.dump().await;
+    dump.map(Json)
+        .map_err(|why| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, why))
+}
+
+/// The body of `POST /v1/state/backup`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct BackupRequest {
+    /// The file to write, absolute; it must not exist.
+    pub to: std::path::PathBuf,
+}
+
+async fn backup_request(
+    State(context): State<Serving>,
+    Json(request): Json<BackupRequest>,
+) -> Result<Json<()>, Refused> {
+    let done = context.control.backup(&request.to).await;
+    done.map(Json)
+        .map_err(|why| Refused::new(StatusCode::BAD_REQUEST, why))
 }
 
 /// The query of `GET /v1/manifests`.

@@ -175,7 +175,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Schema(args) => schema::run(&args),
         Command::Explain(args) => explain::run(&args, &globals),
         Command::Doctor(args) => doctor::run(args, &globals).await,
-        Command::State(args) => state::run(&args, &globals),
+        Command::State(args) => state::run(&args, &globals).await,
         Command::Completions(args) => completions::run(&args, &mut Cli::command()),
     }
 }

@@ -16,7 +16,8 @@ pub struct PlanArgs {
 
 /// Prints one line an action, with its cause. Exit 0 also when there is something to do; 1 when manifests are invalid.
 pub async fn run(args: PlanArgs, globals: &Globals) -> CommandResult {
-    let preview = preview::of(&args.dir, globals.state_dir.as_deref())
+    let (state, socket) = (globals.state_dir.as_deref(), globals.socket.as_deref());
+    let preview = preview::of(&args.dir, state, socket)
         .await
         .map_err(Failure::could_not_run)?;
     let errors = preview

@@ -1,5 +1,6 @@
 //! What the socket asks the daemon to do.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use super::Shared;
 use super::clusters::Clusters;
 use crate::api::{Control, PullStatus};
 use crate::model::{ClusterName, DesiredStatus, StopCode, StopOrder, TaskId};
-use crate::store::{Revision, Txn, keys};
+use crate::store::{Revision, Txn, keys, redb};
 
 /// The daemon's side of [`Control`].
 pub struct DaemonControl {
@@ -67,6 +68,23 @@ impl Control for DaemonControl {
         super::down::run(&self.shared, &self.clusters, volumes, say).await?;
         self.shared.shutdown.cancel();
         Ok(())
+    }
+
+    async fn dump(&self) -> Result<serde_json::Value, String> {
+        let listing = self
+            .shared
+            .store
+            .list("")
+            .await
+            .map_err(|e| e.to_string())?;
+        Ok(redb::dump_listing(&listing))
+    }
+
+    async fn backup(&self, to: &Path) -> Result<(), String> {
+        let Some(file) = &self.shared.file else {
+            return Err("the state of a simulated engine is in memory only".to_owned());
+        };
+        file.backup(to).await.map(|_| ()).map_err(|e| e.to_string())
     }
 
     fn shutdown(&self) {

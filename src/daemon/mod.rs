@@ -18,7 +18,7 @@ use crate::api::{self, FolderStatus, Identity};
 use crate::clock::{RandomIds, SharedClock, SharedIds, SystemClock};
 use crate::controller::Controller;
 use crate::engine::lease::Holder;
-use crate::store::{SharedStore, View};
+use crate::store::{Redb, SharedStore, View};
 
 mod clusters;
 mod control;
@@ -84,6 +84,8 @@ pub struct Shared {
     pub folder: PathBuf,
     pub clock: SharedClock,
     pub store: SharedStore,
+    /// The store, where it is a file.
+    pub file: Option<Arc<Redb>>,
     pub view: Arc<View>,
     pub engines: Engines,
     pub api_engines: api::Engines,
@@ -167,6 +169,7 @@ impl Daemon {
             options,
             clock,
             store: kept.store,
+            file: kept.file,
             view,
             holder,
             controller,

@@ -3,18 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use super::folder::last_good;
 use super::state;
-use crate::clock::{Clock, IdGen, RandomIds, SystemClock};
+use crate::api::{self, client::Client};
+use crate::clock::{Clock, SystemClock};
 use crate::controller;
 use crate::diagnostic::Diagnostic;
 use crate::manifest::load::{LoadOptions, Pruning};
 use crate::manifest::source::{self, Scan};
 use crate::model::Timestamp;
 use crate::store::redb::{self, FILE};
-use crate::store::{Redb, SharedStore, State, View};
+use crate::store::{State, StoreError};
 
 /// The answer.
 #[derive(Debug, Default)]
@@ -29,9 +28,13 @@ pub struct Preview {
     pub notes: Vec<String>,
 }
 
-/// Of a folder and the state that belongs to it. Where a Longshore runs on that state, its state is what it was at its last
-/// commit; it is about to do by itself what this says.
-pub async fn of(folder: &Path, state_dir: Option<&Path>) -> Result<Preview, String> {
+/// Of a folder and the state that belongs to it. Where a Longshore runs on that state, it is asked for it; it is
+/// about to do by itself what this says.
+pub async fn of(
+    folder: &Path,
+    state_dir: Option<&Path>,
+    socket: Option<&Path>,
+) -> Result<Preview, String> {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let directory = state::directory(state_dir, &folder)?;
     let scan = source::scan(&folder);
@@ -44,14 +47,20 @@ pub async fn of(folder: &Path, state_dir: Option<&Path>) -> Result<Preview, Stri
             .push("no state yet: planned from nothing".to_owned());
         return Ok(preview);
     }
-    let copy = Copy::of(&file)?;
-    let store: SharedStore = Redb::open(&copy.0).await.map_err(|e| e.to_string())?;
-    let stop = CancellationToken::new();
-    let view = View::start(store, stop.clone());
-    view.caught_up(0).await.map_err(|e| e.to_string())?;
-    let state = view.read().clone();
-    stop.cancel();
-    Ok(compute(&scan, &state, now))
+    let dump = match redb::dump(&file) {
+        Ok(dump) => dump,
+        // Whoever has it open tells what is in it.
+        Err(StoreError::InUse { .. }) => {
+            let client = Client::at(socket.map_or_else(
+                || api::socket_path(&state::name_of(&directory)),
+                Path::to_owned,
+            ));
+            client.state().await.map_err(|e| e.to_string())?
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    let listing = redb::read_dump(&dump).ok_or("the state's dump cannot be read")?;
+    Ok(compute(&scan, &State::of(listing), now))
 }
 
 /// Of what was read and a state. Pure.
@@ -81,27 +90,5 @@ pub fn compute(scan: &Scan, state: &State, now: Timestamp) -> Preview {
         diagnostics: loaded.diagnostics,
         services,
         notes,
-    }
-}
-
-/// A copy of a state file in a directory of its own, gone when dropped: reading must not write to the original, and opening
-/// a store may.
-struct Copy(std::path::PathBuf);
-
-impl Copy {
-    fn of(file: &Path) -> Result<Self, String> {
-        let copy =
-            Self(std::env::temp_dir().join(format!("longshore-plan-{:016x}", RandomIds.bits())));
-        std::fs::create_dir(&copy.0)
-            .map_err(|e| format!("cannot make {}: {e}", copy.0.display()))?;
-        redb::backup(file, &copy.0.join(FILE)).map_err(|e| e.to_string())?;
-        Ok(copy)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        // What cannot be removed from the temporary directory is removed with it.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

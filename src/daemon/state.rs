@@ -15,6 +15,8 @@ use crate::store::{
 pub struct Kept {
     /// The store.
     pub store: SharedStore,
+    /// The same, where it is a file.
+    pub file: Option<Arc<Redb>>,
     /// What the socket is named after.
     pub name: String,
     dir: Option<StateDir>,
@@ -52,18 +54,20 @@ pub async fn open(options: &Options, folder: &Path) -> Result<Kept, StartError> 
     if options.engine == EngineChoice::Simulated {
         return Ok(Kept {
             store: Arc::new(Memory::default()),
+            file: None,
             name: format!("{}-simulated", name_of(&path)),
             dir: None,
         });
     }
     let dir = StateDir::open(&path).map_err(|e| StartError::Other(e.to_string()))?;
-    let store: SharedStore = match Redb::open(dir.path()).await {
-        Ok(store) => store,
+    let file = match Redb::open(dir.path()).await {
+        Ok(file) => file,
         Err(error @ StoreError::InUse { .. }) => return Err(StartError::InUse(error.to_string())),
         Err(error) => return Err(StartError::Other(error.to_string())),
     };
     Ok(Kept {
-        store,
+        store: Arc::clone(&file) as SharedStore,
+        file: Some(file),
         name: name_of(&path),
         dir: Some(dir),
     })

@@ -162,6 +162,14 @@ impl Control for TestControl {
         Ok(())
     }
 
+    async fn dump(&self) -> Result<serde_json::Value, String> {
+        Err("this test has no state".to_owned())
+    }
+
+    async fn backup(&self, _to: &std::path::Path) -> Result<(), String> {
+        Err("this test has no state".to_owned())
+    }
+
     fn shutdown(&self) {
         self.shut_down.store(true, Ordering::SeqCst);
     }

@@ -168,3 +168,36 @@ async fn a_second_longshore_refuses_and_says_who_holds_the_cluster() {
     assert!(said.contains("held by") && said.contains(&folder), "{said}");
     assert_eq!(rig.running("web").await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_backup_of_a_running_longshore_and_a_plan_against_it_change_nothing() {
+    let Some(mut rig) = Rig::new("backup").await else {
+        return;
+    };
+    rig.service("web", &Service::default());
+    rig.start();
+    rig.steady();
+    let before = ids(&rig.containers().await);
+    let folder = rig.folder().display().to_string();
+    let plan = rig.run(&["plan", &folder]);
+    assert_eq!(
+        (plan.code, plan.stdout.as_str()),
+        (0, ""),
+        "{}",
+        plan.stderr
+    );
+    let backup = rig.path().join("copy.redb").display().to_string();
+    let ended = rig.run(&["state", "backup", &backup]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let running = rig.json(&["state", "dump"]);
+    assert_eq!(rig.terminate(), 0);
+
+    // What was copied is what was there, and a Longshore starts from it.
+    std::fs::rename(&backup, rig.state_dir().join("state.redb")).expect("restored");
+    let restored = rig.json(&["state", "dump"]);
+    let revisions = |dump: &serde_json::Value| dump["items"]["revisions/web/0000000001"].clone();
+    assert_eq!(revisions(&running), revisions(&restored));
+    rig.start();
+    rig.steady();
+    assert_eq!(ids(&rig.containers().await), before);
+}

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::database::{Database, FORMAT};
 use super::storage::{Open, Storage};
-use crate::store::{Listing, Revision, StoreError};
+use crate::store::{Item, Listing, Revision, StoreError};
 
 /// Everything in the store at `path` (the file, or the state directory), as one JSON document: `format`, `revision` and, by
 /// key, `items` with their `revision` and `value`. The file is only read, also when it was not closed properly.
@@ -44,6 +44,33 @@ pub fn dump_listing(listing: &Listing) -> Value {
         })
         .collect();
     json!({"format": FORMAT, "revision": listing.revision, "items": items})
+}
+
+/// Reads what [`dump_listing`] wrote; `None` where it is something else.
+pub fn read_dump(dump: &Value) -> Option<Listing> {
+    let item = |(key, entry): (&String, &Value)| {
+        let value = match entry.get("value") {
+            Some(value) => serde_json::to_vec(value).ok()?,
+            None => base64::engine::general_purpose::STANDARD
+                .decode(entry.get("base64")?.as_str()?)
+                .ok()?,
+        };
+        let revision = entry.get("revision")?.as_u64()?;
+        Some(Item {
+            key: key.clone(),
+            value,
+            revision,
+        })
+    };
+    Some(Listing {
+        revision: dump.get("revision")?.as_u64()?,
+        items: dump
+            .get("items")?
+            .as_object()?
+            .iter()
+            .map(item)
+            .collect::<Option<_>>()?,
+    })
 }
 
 /// Copies the store at `path` (the file, or the state directory), of which only the last state that was committed whole is
