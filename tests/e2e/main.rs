@@ -9,4 +9,8 @@ mod rig;
 
 mod breaking;
 mod crash;
+mod engine;
+mod example;
 mod reconcile;
+mod rights;
+mod samples;

@@ -1,5 +1,6 @@
 //! A folder of manifests, a Longshore of the test's own, and the engine to look at what it does.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -20,6 +21,10 @@ pub struct Rig {
     dir: tempfile::TempDir,
     pub cluster: String,
     pub engine: Arc<DockerEngine>,
+    /// What Longshore, and the docker that cleans up, get beside the test's own environment.
+    environment: Vec<(String, String)>,
+    /// The program, and what it is run by where that is not the test itself.
+    program: Vec<OsString>,
     child: Option<Child>,
 }
 
@@ -45,6 +50,11 @@ impl Rig {
     /// A rig with an empty folder but for its cluster's manifest; `None` where no engine answers (not with `CI=true`).
     pub async fn new(name: &str) -> Option<Self> {
         let engine = common::docker().await?;
+        Some(Self::on(engine, name, Vec::new()))
+    }
+
+    /// The same on this engine, which the environment leads to.
+    pub fn on(engine: Arc<DockerEngine>, name: &str, environment: Vec<(String, String)>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(dir.path().join("manifests")).expect("a folder");
         let cluster = format!("e2e-{name}-{:08x}", RandomIds.bits() >> 32);
@@ -52,6 +62,8 @@ impl Rig {
             dir,
             cluster,
             engine,
+            environment,
+            program: vec![env!("CARGO_BIN_EXE_longshore").into()],
             child: None,
         };
         rig.write(
@@ -61,7 +73,28 @@ impl Rig {
                 rig.cluster
             ),
         );
-        Some(rig)
+        rig
+    }
+
+    /// From here on Longshore is run by this user, in this group and no other, from a folder that belongs to that user.
+    pub fn run_by(&mut self, user: u32, group: u32) {
+        let program = self.dir.path().join("longshore");
+        std::fs::copy(env!("CARGO_BIN_EXE_longshore"), &program).expect("copied");
+        let owned = Command::new("chown")
+            .args(["-R", &format!("{user}:{group}")])
+            .arg(self.dir.path())
+            .status()
+            .expect("chown runs");
+        assert!(owned.success(), "the folder is given to user {user}");
+        self.program = vec![
+            "setpriv".into(),
+            format!("--reuid={user}").into(),
+            format!("--regid={group}").into(),
+            "--clear-groups".into(),
+            program.into(),
+        ];
+        self.environment
+            .push(("HOME".to_owned(), self.dir.path().display().to_string()));
     }
 
     pub fn folder(&self) -> PathBuf {
@@ -132,8 +165,10 @@ spec:
 
     /// A command of the program, with this rig's state and socket.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+        let mut command = Command::new(&self.program[0]);
         command
+            .args(&self.program[1..])
+            .envs(self.environment.iter().cloned())
             .args(["--state-dir".as_ref(), self.state_dir().as_os_str()])
             .args([
                 "--socket".as_ref(),
@@ -187,6 +222,11 @@ spec:
     /// What the running Longshore has said.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// The process id of the running Longshore.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it was started").id()
     }
 
     /// Kills Longshore as `kill -9` does.
@@ -335,6 +375,7 @@ impl Drop for Rig {
             let Ok(found) = Command::new("docker")
                 .args(list)
                 .args(["--filter", &label])
+                .envs(self.environment.iter().cloned())
                 .output()
             else {
                 continue;
@@ -344,6 +385,7 @@ impl Drop for Rig {
                 let _ = Command::new("docker")
                     .args(remove)
                     .args(found.split_whitespace())
+                    .envs(self.environment.iter().cloned())
                     .output();
             }
         }
