@@ -184,7 +184,7 @@ pub struct ManifestQuery {
     /// Only of this name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Stopped tasks and older revisions too.
+    /// Stopped tasks, services that are gone and older revisions too.
     pub all: bool,
 }
 

@@ -32,6 +32,11 @@ pub fn failure(error: ClientError) -> Failure {
     }
 }
 
+/// A stream that is followed ends only with the Longshore that it comes from.
+pub fn ended() -> Failure {
+    Failure::could_not_run("the running Longshore has ended; containers keep running without it")
+}
+
 /// All documents of a kind, of the cluster that the options name or of all. With `all` stopped tasks and older revisions too.
 ///
 /// # Errors

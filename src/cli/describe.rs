@@ -229,7 +229,7 @@ impl Page {
         self.field("Task definition", &s.task_definition);
         self.field("Images", s.images.join(", "));
         self.field(
-            "Tasks",
+            "Counts",
             format!(
                 "{} desired, {} running, {} healthy, {} pending",
                 s.desired_count, s.running_count, s.healthy_count, s.pending_count
@@ -442,7 +442,7 @@ impl Page {
         self.field("Rollout", &s.rollout_state);
         self.field("Reason", &s.rollout_state_reason);
         self.field(
-            "Tasks",
+            "Counts",
             format!(
                 "{} desired, {} running, {} healthy, {} pending, {} failed",
                 s.desired_count, s.running_count, s.healthy_count, s.pending_count, s.failed_tasks

@@ -53,8 +53,11 @@ pub async fn run(args: EventsArgs, globals: &Globals) -> CommandResult {
             }
         }
         if output::closed() {
-            break;
+            return Ok(());
         }
+    }
+    if args.follow {
+        return Err(super::client_common::ended());
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::api::documents::{
 };
 use crate::api::kinds::Kind;
 use crate::api::time::At;
+use crate::manifest::export;
 use crate::model::{Timestamp, arn};
 
 /// How to print.
@@ -40,7 +41,7 @@ pub struct GetArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
-    /// Stopped tasks and older revisions, too
+    /// Stopped tasks, services that are gone and older revisions, too
     #[arg(short, long)]
     all: bool,
 }
@@ -77,12 +78,12 @@ pub async fn run(args: GetArgs, globals: &Globals) -> CommandResult {
 
 /// One YAML document a thing.
 fn yaml(documents: &[Document]) -> Result<String, Failure> {
-    let texts = documents
+    let documents = documents
         .iter()
-        .map(serde_yaml::to_string)
+        .map(serde_json::to_value)
         .collect::<Result<Vec<_>, _>>()
         .map_err(Failure::could_not_run)?;
-    Ok(texts.join("---\n"))
+    Ok(export::to_yaml(&documents))
 }
 
 /// What ECS's Describe operation says about the same things, under its own name for the list.

@@ -88,6 +88,9 @@ pub async fn run(args: LogsArgs, globals: &Globals) -> CommandResult {
             return Ok(());
         }
     }
+    if args.follow && !one_task {
+        return Err(super::client_common::ended());
+    }
     if unreadable && !args.follow {
         return Err(Failure::Findings(String::new()));
     }

@@ -8,7 +8,7 @@ use longshore::api::server::ManifestQuery;
 use longshore::diagnostic::{Diagnostic, Severity};
 use longshore::manifest::load::{LastGood, LoadOptions, load};
 use longshore::manifest::source;
-use longshore::model::{DeploymentStatus, RolloutState, Timestamp};
+use longshore::model::{DeploymentStatus, RolloutState, ServiceStatus, Timestamp};
 
 use crate::fixture::{NOW, World, id, status};
 
@@ -164,6 +164,11 @@ async fn a_listing_leaves_stopped_tasks_and_other_clusters_out_unless_they_are_a
     assert_eq!(ask("deployments", Some("prod"), false).await, 2);
     assert_eq!(ask("instances", None, false).await, 1);
     assert_eq!(ask("clusters", None, false).await, 2);
+    let mut gone = world.service("prod", "web");
+    gone.status = ServiceStatus::Inactive;
+    world.put_service(&gone).await;
+    assert_eq!(ask("services", None, false).await, 2);
+    assert_eq!(ask("services", None, true).await, 3);
     let query = ManifestQuery {
         kind: "tasks".to_owned(),
         cluster: Some("prdo".to_owned()),

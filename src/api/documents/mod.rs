@@ -16,7 +16,7 @@ use crate::manifest::load::LastGoodDoc;
 use crate::model::arn::deployment_number;
 use crate::model::{
     ClusterName, Deployment, Family, InstanceDesired, Reserved, Resources, RevisionRef,
-    ServiceRecord, Source, TaskDefinitionRecord, TaskSpec, Timestamp,
+    ServiceRecord, ServiceStatus, Source, TaskDefinitionRecord, TaskSpec, Timestamp,
 };
 use crate::store::{InstanceEntry, LastGoodKey, State, TaskEntry};
 
@@ -124,7 +124,7 @@ impl Document {
 pub struct Selection {
     /// Only of this cluster.
     pub cluster: Option<ClusterName>,
-    /// Stopped tasks and older revisions too.
+    /// Stopped tasks, services that are gone and older revisions too.
     pub all: bool,
 }
 
@@ -147,6 +147,7 @@ pub fn documents(
             .services
             .values()
             .filter(|service| here(&service.spec.cluster))
+            .filter(|service| selection.all || service.status != ServiceStatus::Inactive)
             .map(|record| service(state, held, record, now).untyped())
             .collect(),
         Kind::TaskDefinition => {
@@ -485,9 +486,13 @@ fn task(state: &State, entry: &TaskEntry, now: Timestamp) -> Document<TaskStatus
                         .network_bindings
                         .iter()
                         .map(|b| {
+                            let host = if b.bind_ip.contains(':') {
+                                format!("[{}]", b.bind_ip)
+                            } else {
+                                b.bind_ip.clone()
+                            };
                             format!(
-                                "{}:{}->{}/{}",
-                                b.bind_ip,
+                                "{host}:{}->{}/{}",
                                 b.host_port,
                                 b.container_port,
                                 b.protocol.as_str()
