@@ -205,8 +205,11 @@ impl Page {
             s.source.as_deref().unwrap_or("nowhere: it always exists"),
         );
         self.field(
-            "Tasks",
-            format!("{} running, {} pending", s.running_tasks, s.pending_tasks),
+            "Counts",
+            format!(
+                "{} tasks running, {} pending",
+                s.running_tasks, s.pending_tasks
+            ),
         );
         self.conditions(&s.conditions);
     }
