@@ -1,7 +1,7 @@
 //! What was last seen of each container, by task. Reads of an engine overlap; here the later one wins, however late an
 //! earlier one comes back.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::engine::{ContainerState, EngineEvent, ObservedContainer, labels};
@@ -25,8 +25,16 @@ struct Inner {
     by_task: HashMap<TaskId, BTreeMap<String, String>>,
     /// Containers on which a call of ours is under way; it looks when it is done.
     in_call: HashSet<(TaskId, String)>,
-    /// Containers that are being inspected, and whether something happened meanwhile.
-    inspecting: HashMap<String, bool>,
+    /// Containers to which something happened that was not looked at yet, by the engine's id.
+    inspecting: HashMap<String, Inspection>,
+}
+
+#[derive(Debug)]
+struct Inspection {
+    task: TaskId,
+    container: String,
+    /// Something more happened since it began.
+    again: bool,
 }
 
 #[derive(Debug)]
@@ -107,6 +115,16 @@ impl Cache {
             .collect()
     }
 
+    /// Containers of a task to which something happened that was not looked at yet: nothing may be decided about them.
+    pub fn unseen(&self, task: &TaskId) -> BTreeSet<String> {
+        self.lock()
+            .inspecting
+            .values()
+            .filter(|inspection| inspection.task == *task)
+            .map(|inspection| inspection.container.clone())
+            .collect()
+    }
+
     /// Every task that has a container.
     pub fn tasks(&self) -> Vec<TaskId> {
         self.lock().by_task.keys().cloned().collect()
@@ -135,8 +153,8 @@ impl Cache {
         {
             return Reaction::Nothing;
         }
-        if let Some(again) = inner.inspecting.get_mut(&event.id) {
-            *again = true;
+        if let Some(inspection) = inner.inspecting.get_mut(&event.id) {
+            inspection.again = true;
             return Reaction::Nothing;
         }
         let seen = inner
@@ -154,7 +172,12 @@ impl Cache {
         if known {
             return Reaction::Nothing;
         }
-        inner.inspecting.insert(event.id.clone(), false);
+        let inspection = Inspection {
+            task: task.clone(),
+            container: container.to_owned(),
+            again: false,
+        };
+        inner.inspecting.insert(event.id.clone(), inspection);
         Reaction::Inspect
     }
 
@@ -163,8 +186,8 @@ impl Cache {
     pub fn inspected(&self, id: &str) -> bool {
         let mut inner = self.lock();
         match inner.inspecting.get_mut(id) {
-            Some(again) if *again => {
-                *again = false;
+            Some(inspection) if inspection.again => {
+                inspection.again = false;
                 true
             }
             _ => {
@@ -318,8 +341,10 @@ mod tests {
         // The start of a second run: were it skipped because of the first run's start, a late answer would stand.
         let start = event("start", "id-web", 7);
         assert_eq!(cache.react(&start, &task, "web"), Reaction::Nothing);
+        assert_eq!(cache.unseen(&task), BTreeSet::from(["web".to_owned()]));
         assert!(cache.inspected("id-web"));
         assert!(!cache.inspected("id-web"));
+        assert!(cache.unseen(&task).is_empty());
         assert_eq!(cache.react(&die, &task, "web"), Reaction::Inspect);
     }
 

@@ -25,6 +25,10 @@ const LINE_CHARS: usize = 400;
 /// How long their reading may take. A stopped task's status waits for it.
 const LOG_TIME: Duration = Duration::from_secs(5);
 
+/// Pause before a look that failed is made again; doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
 /// A task as its calls need it.
 #[derive(Debug, Clone)]
 pub(super) struct Order {
@@ -191,7 +195,7 @@ impl Hands<'_> {
         drop(permit);
         match self.look(id).await {
             Look::Seen(state) if is_up(state) => Ok(()),
-            _ => result,
+            Look::Seen(_) | Look::Gone => result,
         }
     }
 
@@ -202,7 +206,7 @@ impl Hands<'_> {
         match self.look(id).await {
             Look::Gone => Ok(()),
             Look::Seen(state) if !is_up(state) => Ok(()),
-            _ => result,
+            Look::Seen(_) => result,
         }
     }
 
@@ -223,21 +227,35 @@ impl Hands<'_> {
         }
     }
 
-    /// Looks at a container and remembers what it sees.
+    /// Looks at a container and remembers what it sees. Does not give up: until somebody has looked, what the call did is not
+    /// known, and deciding from what was seen before could start a container twice.
     async fn look(&self, id: &str) -> Look {
-        let _turn = self.shared.reads.acquire().await;
-        let ticket = self.shared.cache.ticket();
-        match self.shared.engine.inspect_container(id).await {
-            Ok(seen) => {
-                let state = seen.state;
-                self.shared.cache.put(ticket, seen);
-                Look::Seen(state)
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let seen = {
+                let _turn = self.shared.reads.acquire().await;
+                let ticket = self.shared.cache.ticket();
+                let seen = self.shared.engine.inspect_container(id).await;
+                (ticket, seen)
+            };
+            match seen {
+                (ticket, Ok(seen)) => {
+                    let state = seen.state;
+                    self.shared.cache.put(ticket, seen);
+                    return Look::Seen(state);
+                }
+                (ticket, Err(error)) if error.kind == ErrorKind::NotFound => {
+                    self.shared.cache.gone(ticket, id);
+                    return Look::Gone;
+                }
+                (_, Err(error)) => {
+                    if error.kind == ErrorKind::Unreachable {
+                        self.shared.link.suspect();
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
             }
-            Err(error) if error.kind == ErrorKind::NotFound => {
-                self.shared.cache.gone(ticket, id);
-                Look::Gone
-            }
-            Err(_) => Look::Nothing,
         }
     }
 
@@ -319,8 +337,6 @@ impl Hands<'_> {
 enum Look {
     Seen(ContainerState),
     Gone,
-    /// The engine did not say.
-    Nothing,
 }
 
 fn body(order: &Order, container: &str, context: &Context) -> EngineResult<CreateBody> {

@@ -4,7 +4,7 @@
 //! brings a begun task further goes first, so that tasks are finished one after another rather than all at the end.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -23,7 +23,9 @@ pub(super) struct Gate(Arc<Mutex<Waiting>>);
 
 #[derive(Debug)]
 struct Waiting {
-    free: usize,
+    calls: usize,
+    /// Below zero after the gate was narrowed under calls that are still being made.
+    free: isize,
     finish: VecDeque<oneshot::Sender<Permit>>,
     begin: VecDeque<oneshot::Sender<Permit>>,
 }
@@ -36,16 +38,40 @@ impl Gate {
     /// Lets `calls` through at once.
     pub fn new(calls: usize) -> Self {
         Self(Arc::new(Mutex::new(Waiting {
-            free: calls.max(1),
+            calls: 0,
+            free: 0,
             finish: VecDeque::new(),
             begin: VecDeque::new(),
         })))
+        .resized(calls)
+    }
+
+    fn resized(self, calls: usize) -> Self {
+        self.resize(calls);
+        self
+    }
+
+    /// Lets `calls` through at once from now on.
+    pub fn resize(&self, calls: usize) {
+        let calls = calls.max(1);
+        let more = {
+            let mut waiting = self.lock();
+            let more = calls.cast_signed() - waiting.calls.cast_signed();
+            waiting.calls = calls;
+            if more < 0 {
+                waiting.free += more;
+            }
+            more
+        };
+        for _ in 0..more {
+            self.clone().leave();
+        }
     }
 
     /// Waits for a turn.
     pub async fn enter(&self, priority: Priority) -> Permit {
         let receiver = {
-            let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self.lock();
             if waiting.free > 0 {
                 waiting.free -= 1;
                 return Permit(Some(self.clone()));
@@ -65,11 +91,16 @@ impl Gate {
         let mut permit = Permit(Some(self.clone()));
         loop {
             let next = {
-                let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                let next = waiting
-                    .finish
-                    .pop_front()
-                    .or_else(|| waiting.begin.pop_front());
+                let mut waiting = self.lock();
+                // Narrowed meanwhile: this turn is not given on.
+                let next = if waiting.free < 0 {
+                    None
+                } else {
+                    waiting
+                        .finish
+                        .pop_front()
+                        .or_else(|| waiting.begin.pop_front())
+                };
                 if next.is_none() {
                     waiting.free += 1;
                     // This one gives nothing back when it is dropped: it just did.
@@ -83,6 +114,12 @@ impl Gate {
                 Some(Err(back)) => permit = back,
             }
         }
+    }
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -137,5 +174,28 @@ mod tests {
         drop(held);
         drop(gate.enter(Priority::Begin).await);
         drop(gate.enter(Priority::Begin).await);
+    }
+
+    #[tokio::test]
+    async fn a_gate_can_be_widened_and_narrowed_under_way() {
+        let gate = Gate::new(1);
+        let first = gate.enter(Priority::Begin).await;
+        let waiting = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.enter(Priority::Begin).await }
+        });
+        tokio::task::yield_now().await;
+        gate.resize(2);
+        let second = waiting.await.unwrap();
+        gate.resize(1);
+        drop(first);
+        let third = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.enter(Priority::Begin).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!third.is_finished(), "one call is still being made");
+        drop(second);
+        drop(third.await.unwrap());
     }
 }

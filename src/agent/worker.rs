@@ -192,17 +192,19 @@ impl Worker {
         lost: Option<&TaskLost>,
         stored: Option<Arc<TaskStatus>>,
     ) -> Outlook {
-        let observed = self.shared.cache.of_task(&self.id);
+        let here = self.shared.cache.of_task(&self.id);
         let missing = order
             .spec
             .containers
             .iter()
-            .any(|container| !observed.contains_key(&container.name));
+            .any(|container| !here.contains_key(&container.name));
         if missing && let Err(error) = self.look_at_images(&order).await {
             tracing::warn!(task = %self.id, %error, "the engine's images cannot be seen");
             return Outlook::Wait(Some(self.soon()));
         }
+        // In this order: what is looked at between the two counts as not seen yet, and is looked at again.
         self.look_around();
+        let observed = self.shared.cache.of_task(&self.id);
         let prior = match self.prior.take() {
             Some(prior) => prior,
             None => {
@@ -289,8 +291,11 @@ impl Worker {
         self.facts.busy = self.busy();
     }
 
+    /// Containers about which nothing may be decided: a call is under way, or something happened that was not seen yet.
     fn busy(&self) -> BTreeSet<String> {
-        self.in_flight
+        let mut busy = self.shared.cache.unseen(&self.id);
+        let calls = self
+            .in_flight
             .iter()
             .filter(|key| {
                 matches!(
@@ -298,13 +303,15 @@ impl Worker {
                     Verb::Create | Verb::Start | Verb::Stop | Verb::Remove
                 )
             })
-            .map(|key| key.target.clone())
-            .collect()
+            .map(|key| key.target.clone());
+        busy.extend(calls);
+        busy
     }
 
     /// The task has no record: what is left of it is removed, at once where it had one a moment ago, else after a while.
     fn clear(&mut self, held: Option<String>) -> Outlook {
         let now = self.shared.clock.now();
+        let busy = self.busy();
         let observed = self.shared.cache.of_task(&self.id);
         let volumes = self.shared.volumes.of_task(&self.id);
         if observed.is_empty() && volumes.is_empty() && self.in_flight.is_empty() {
@@ -336,7 +343,7 @@ impl Worker {
                 observed: &observed,
                 volumes: &volumes,
                 attempts: &self.facts.attempts,
-                busy: &self.busy(),
+                busy: &busy,
                 now,
             },
             cause,
