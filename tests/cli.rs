@@ -1,0 +1,172 @@
+//! The commands that need no engine, as a user runs them: what they print where, and how they end.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const BROKEN: &str = "apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCont: 3
+";
+
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = Self(tempfile::tempdir().expect("a temporary folder"));
+        std::fs::create_dir(home.path().join("manifests")).expect("a folder");
+        home
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path().join("manifests").join(name), text).expect("written");
+    }
+
+    /// The command in this folder, with no engine and no state but its own.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+            .env("LONGSHORE_STATE_DIR", self.path().join("state"))
+            .env("LONGSHORE_SOCKET", self.path().join("s.sock"))
+            .env_remove("GITHUB_ACTIONS");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        ended(self.command(arguments).output().expect("it runs"))
+    }
+}
+
+fn ended(output: Output) -> (i32, String, String) {
+    (
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn what_init_writes_is_valid_by_the_strictest_standard_and_is_never_overwritten() {
+    let home = Home::new();
+    let (code, stdout, stderr) = home.run(&["init", "new"]);
+    assert_eq!((code, stdout.as_str()), (0, ""), "{stderr}");
+    assert_eq!(home.run(&["validate", "--strict", "new"]).0, 0);
+    let (code, _, stderr) = home.run(&["init", "new"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("exists already"), "{stderr}");
+}
+
+#[test]
+fn validate_shows_the_line_suggests_the_name_and_exits_with_1() {
+    let home = Home::new();
+    home.write("web.yaml", BROKEN);
+    let (code, stdout, _) = home.run(&["validate"]);
+    assert_eq!(code, 1);
+    assert!(stdout.contains("manifests/web.yaml:7:3"), "{stdout}");
+    assert!(stdout.contains("did you mean `desiredCount`?"), "{stdout}");
+}
+
+#[test]
+fn json_and_sarif_are_one_document_each_also_where_nothing_is_wrong() {
+    let home = Home::new();
+    home.write(
+        "worker.json",
+        r#"{"family": "w", "containerDefinitions": [{"name": "c", "image": "i", "memory": 32}]}"#,
+    );
+    for format in ["json", "sarif"] {
+        let (code, stdout, stderr) = home.run(&["validate", "--format", format]);
+        assert_eq!(code, 0, "{stdout}{stderr}");
+        serde_json::from_str::<serde_json::Value>(&stdout).expect("one document");
+    }
+}
+
+#[test]
+fn in_a_workflow_of_github_findings_are_workflow_commands() {
+    let home = Home::new();
+    home.write("web.yaml", BROKEN);
+    let output = home
+        .command(&["validate"])
+        .env("GITHUB_ACTIONS", "true")
+        .output();
+    let (code, stdout, _) = ended(output.expect("it runs"));
+    assert_eq!(code, 1);
+    assert!(
+        stdout.starts_with("::error file=manifests/web.yaml,line=7"),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn plan_says_what_would_start_and_leaves_nothing_behind() {
+    let home = Home::new();
+    home.run(&["init", "new"]);
+    let (code, stdout, stderr) = home.run(&["plan", "new"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains(": start "), "{stdout}");
+    assert!(
+        !home.path().join("state").exists(),
+        "plan makes no state (P6)"
+    );
+}
+
+#[test]
+fn a_simulated_engine_converges_with_no_docker_and_says_that_nothing_real_runs() {
+    let home = Home::new();
+    home.run(&["init", "new"]);
+    let (code, _, stderr) =
+        home.run(&["apply", "new", "--engine", "simulated", "--timeout", "100"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("nothing real runs"), "{stderr}");
+}
+
+#[test]
+fn scale_names_the_line_to_edit_and_changes_nothing() {
+    let home = Home::new();
+    home.write(
+        "web.yaml",
+        &format!(
+            "{}---\nfamily: web\ncontainerDefinitions: [{{name: c, image: i, memory: 32}}]\n",
+            BROKEN.replace("Cont", "Count")
+        ),
+    );
+    let (code, stdout, stderr) = home.run(&["scale", "web", "5"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(stdout.trim(), "manifests/web.yaml:7:3");
+    assert!(stderr.contains("write 5"), "{stderr}");
+}
+
+#[test]
+fn asking_with_nothing_running_says_what_to_start() {
+    let home = Home::new();
+    for command in [
+        &["get", "services"][..],
+        &["events"],
+        &["logs"],
+        &["describe", "service", "web"],
+    ] {
+        let (code, stdout, stderr) = home.run(command);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{command:?}");
+        assert!(stderr.contains("longshore run"), "{stderr}");
+    }
+}
+
+#[test]
+fn bad_usage_is_2_and_help_is_0() {
+    let home = Home::new();
+    assert_eq!(home.run(&["validate", "--format", "prose"]).0, 2);
+    assert_eq!(home.run(&["--help"]).0, 0);
+    assert_eq!(home.run(&["completions", "bash"]).0, 0);
+    let (code, stdout, _) = home.run(&["explain", "LS0201"]);
+    assert_eq!(code, 0);
+    assert!(stdout.starts_with("LS0201"), "{stdout}");
+}
