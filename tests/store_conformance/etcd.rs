@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Fixture, cases};
 
+/// One test at a time: the fixtures find their server by what stands in `ENDPOINT`, and tests are threads of one process.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Where the server of the running test is.
 static ENDPOINT: Mutex<String> = Mutex::new(String::new());
 
@@ -29,11 +32,13 @@ struct Server {
     ports: (u16, u16),
     directory: tempfile::TempDir,
     child: Child,
+    _turn: tokio::sync::MutexGuard<'static, ()>,
 }
 
 impl Server {
     /// `None`, and a line that says so, where there is no etcd; a failure where it must be there.
-    fn start() -> Option<Self> {
+    async fn start() -> Option<Self> {
+        let turn = TURN.lock().await;
         let Some(program) = program() else {
             let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
             assert!(!ci, "CI=true, but there is no etcd: install etcd-server");
@@ -52,6 +57,7 @@ impl Server {
                     ports,
                     directory,
                     child,
+                    _turn: turn,
                 });
             }
         }
@@ -167,7 +173,7 @@ macro_rules! in_turn {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn etcd_keeps_the_contract() {
-    let Some(_server) = Server::start() else {
+    let Some(_server) = Server::start().await else {
         return;
     };
     all_cases!(in_turn, InEtcd);
@@ -175,7 +181,7 @@ async fn etcd_keeps_the_contract() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_prefixes_of_one_etcd_know_nothing_of_each_other() {
-    let Some(_server) = Server::start() else {
+    let Some(_server) = Server::start().await else {
         return;
     };
     let (one, two) = (InEtcd::fresh().await, InEtcd::fresh().await);
@@ -193,7 +199,7 @@ async fn two_prefixes_of_one_etcd_know_nothing_of_each_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_layout_in_etcd_is_refused_by_its_number() {
-    let Some(_server) = Server::start() else {
+    let Some(_server) = Server::start().await else {
         return;
     };
     // A store inside another's tree: what is a key to the outer one is the inner one's own description.
@@ -212,7 +218,7 @@ async fn a_newer_layout_in_etcd_is_refused_by_its_number() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_view_outlives_an_etcd_that_is_killed_and_started_again() {
-    let Some(mut server) = Server::start() else {
+    let Some(mut server) = Server::start().await else {
         return;
     };
     let fixture = InEtcd::fresh().await;
