@@ -101,7 +101,7 @@ fn in_a_workflow_of_github_findings_are_workflow_commands() {
     let (code, stdout, _) = ended(output.expect("it runs"));
     assert_eq!(code, 1);
     assert!(
-        stdout.starts_with("::error file=manifests/web.yaml,line=7"),
+        stdout.contains("::error file=manifests/web.yaml,line=7,col=3,"),
         "{stdout}"
     );
 }

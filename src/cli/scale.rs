@@ -57,7 +57,7 @@ pub async fn run(args: &ScaleArgs, globals: &Globals) -> CommandResult {
             )));
         }
     };
-    let path = folder.join(&source.file);
+    let path = PathBuf::from(&source.file);
     let (line, column, present) = position(&path, source).unwrap_or((source.line, 1, false));
     let wanted = args
         .count
