@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::takeover;
-use crate::agent::{Agent, AgentConfig, Credentials, Tuning};
+use crate::agent::{Agent, AgentConfig, Connection, Credentials, Tuning};
 use crate::engine::credentials::{self, InstalledHelpers};
 use crate::engine::endpoint::ProcessEnvironment;
 use crate::engine::lease::{Lease, LeaseError};
@@ -82,7 +82,6 @@ impl InstanceRunner {
         let accounted_seq = takeover::run(&self.shared, &engine, &self.cluster, &self.instance)
             .await
             .map_err(InstanceState::Waiting)?;
-        self.say(InstanceState::Ready);
 
         let stop = cancel.child_token();
         let (cluster, instance) = (&self.cluster.name, &self.instance.name);
@@ -112,8 +111,22 @@ impl InstanceRunner {
             Some(docker_credentials()),
         );
         self.shared.pulls.of(cluster, instance, agent.pulls());
+        let mut connection = agent.connection();
+        // Before the agent has listed its engine the statuses in the store are those from before a crash: nobody may plan
+        // on them (P3).
+        let ready = async {
+            if connection
+                .wait_for(|c| *c == Connection::Connected)
+                .await
+                .is_ok()
+            {
+                self.say(InstanceState::Ready);
+            }
+            std::future::pending::<()>().await;
+        };
         let mut agent = std::pin::pin!(agent.run(stop.clone()));
         tokio::select! {
+            () = ready => {}
             result = &mut agent => {
                 let _ = lease.release().await;
                 return result.map_err(|error| InstanceState::Waiting(error.to_string()));
