@@ -280,6 +280,19 @@ async fn raw_run(engine: &DockerEngine, bodies: &[CreateBody], concurrency: usiz
     (last - begun) as f64
 }
 
+/// Waits until the containers of earlier tasks are removed: the raw calls must not share the engine with removals.
+async fn quiet(engine: &DockerEngine, cluster: &str) {
+    let mut last = usize::MAX;
+    loop {
+        let now = containers(engine, cluster).await.len();
+        if now == last {
+            return;
+        }
+        last = now;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}
+
 async fn raw_network(engine: &DockerEngine) -> String {
     let name = format!("bench-raw-{}", std::process::id());
     let body = NetworkBody {
@@ -326,6 +339,7 @@ async fn rollout(engine: &Arc<DockerEngine>, table: &mut Table) {
         ours.push((last - begun) as f64);
         rig.service(0);
         rig.steady();
+        quiet(engine, &rig.cluster).await;
         raw.push(raw_run(engine, &bodies, best).await);
         eprintln!("pair {pair}: ours {} ms, raw {} ms", ours[pair], raw[pair]);
     }
