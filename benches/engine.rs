@@ -495,7 +495,10 @@ fn validate(table: &mut Table) {
     let text = fs::read_to_string(example).expect("the example");
     for n in 0..1000 {
         let text = text
-            .replace("metadata:\n  name: web\n", &format!("metadata:\n  name: web-{n}\n"))
+            .replace(
+                "metadata:\n  name: web\n",
+                &format!("metadata:\n  name: web-{n}\n"),
+            )
             .replace("taskDefinition: web", &format!("taskDefinition: web-{n}"));
         fs::write(dir.path().join(format!("web-{n}.yaml")), text).expect("written");
     }
