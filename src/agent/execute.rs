@@ -6,12 +6,13 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::action::{Call, CallKey};
+use super::additions;
 use super::facts::LogFact;
 use super::gate::Priority;
 use super::known::is_up;
 use super::shared::Shared;
 use crate::engine::labels::PAUSE_CONTAINER;
-use crate::engine::translate::{self, Context, is_same, names};
+use crate::engine::translate::{self, Additions, Context, is_same, names};
 use crate::engine::{
     ContainerState, CreateBody, EngineError, EngineResult, ErrorKind, LogOptions, ObservedContainer,
 };
@@ -132,7 +133,8 @@ impl Hands<'_> {
     async fn create(&self, order: &Order, container: &str) -> EngineResult<()> {
         let context = self.shared.context(order.seq)?;
         let name = names::container(&order.record, container);
-        let body = body(order, container, &context)?;
+        let additions = additions::find(self.shared, order, container).await?;
+        let body = body(order, container, &context, &additions)?;
         let permit = self.shared.gate.enter(Priority::Begin).await;
         let result = self.shared.engine.create_container(&name, &body).await;
         drop(permit);
@@ -339,7 +341,12 @@ enum Look {
     Gone,
 }
 
-fn body(order: &Order, container: &str, context: &Context) -> EngineResult<CreateBody> {
+fn body(
+    order: &Order,
+    container: &str,
+    context: &Context,
+    additions: &Additions,
+) -> EngineResult<CreateBody> {
     if container == PAUSE_CONTAINER {
         return Ok(translate::pause_body(&order.spec, &order.record, context));
     }
@@ -349,6 +356,7 @@ fn body(order: &Order, container: &str, context: &Context) -> EngineResult<Creat
             &order.record,
             spec,
             context,
+            additions,
         )),
         None => Err(EngineError::new(
             "create container",

@@ -22,6 +22,7 @@
 //! tasks that wait for it.
 
 pub mod action;
+mod additions;
 mod cache;
 pub mod cleanup;
 mod execute;

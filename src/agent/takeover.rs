@@ -184,7 +184,7 @@ mod tests {
 
     use super::*;
     use crate::agent::tests::{at, exited, record, running, task};
-    use crate::engine::translate::{Context, EngineFacts, container_body};
+    use crate::engine::translate::{Additions, Context, EngineFacts, container_body};
 
     /// A container of the task with the labels that Longshore gives it, made at the store's revision `seq`.
     fn labelled(record: &TaskRecord, spec: &TaskSpec, name: &str, seq: u64) -> ObservedContainer {
@@ -204,7 +204,7 @@ mod tests {
         };
         let container = spec.container(name).expect("a container of the task");
         ObservedContainer {
-            labels: container_body(spec, record, container, &context).labels,
+            labels: container_body(spec, record, container, &context, &Additions::default()).labels,
             ..running(name, 1)
         }
     }

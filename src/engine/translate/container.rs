@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, identity, names};
+use super::{Additions, Context, identity, names};
 use crate::engine::body::{
     CreateBody, DeviceBody, Empty, EndpointConfig, HealthcheckBody, HostConfig, LogConfigBody,
     NetworkingConfig, PortBinding, UlimitBody,
@@ -27,13 +27,24 @@ pub fn container_body(
     record: &TaskRecord,
     container: &ContainerSpec,
     context: &Context,
+    additions: &Additions,
 ) -> CreateBody {
     let network = Network::of(spec, record, container, context);
     CreateBody {
-        image: container.image.clone(),
+        image: additions
+            .image
+            .clone()
+            .unwrap_or_else(|| container.image.clone()),
         entrypoint: container.entry_point.clone(),
         cmd: container.command.clone(),
-        env: environment(&container.environment),
+        env: environment(
+            &[
+                additions.defaults.as_slice(),
+                &container.environment,
+                &additions.environment,
+            ]
+            .concat(),
+        ),
         labels: identity::of_container(
             &container.docker_labels,
             spec,
@@ -62,7 +73,7 @@ pub fn container_body(
             extra_hosts: network.extra_hosts,
             pid_mode: namespace(spec.pid_mode, record),
             ipc_mode: namespace(spec.ipc_mode, record),
-            ..host_config(spec, record, container, context)
+            ..host_config(spec, record, container, context, additions)
         },
         networking_config: network.endpoints,
     }
@@ -93,7 +104,7 @@ pub fn pause_body(spec: &TaskSpec, record: &TaskRecord, context: &Context) -> Cr
         image: context.pause_image.clone(),
         labels: identity::of_container(&BTreeMap::new(), spec, record, PAUSE_CONTAINER, context),
         exposed_ports: exposed,
-        // It ignores SIGTERM as every process 1 does by default: an engine that stops need not wait for it.
+        // Nothing in it needs time to end: an engine that stops need not wait for it.
         stop_timeout: Some(1),
         host_config: HostConfig {
             port_bindings: bindings,
@@ -284,6 +295,7 @@ fn host_config(
     record: &TaskRecord,
     container: &ContainerSpec,
     context: &Context,
+    additions: &Additions,
 ) -> HostConfig {
     let linux = container.linux.clone().unwrap_or_default();
     let memory = memory(spec, container);
@@ -318,7 +330,7 @@ fn host_config(
             .swappiness
             .filter(|_| linux.max_swap.is_some() && context.facts.cgroup_version < 2)
             .map(i64::from),
-        log_config: log_config(container, context),
+        log_config: log_config(container, context, additions),
         privileged: container.privileged.then_some(true),
         readonly_rootfs: container.readonly_root_filesystem.then_some(true),
         init: linux.init,
@@ -377,7 +389,11 @@ fn binds(spec: &TaskSpec, record: &TaskRecord, container: &ContainerSpec) -> Vec
     container.mount_points.iter().filter_map(bind).collect()
 }
 
-fn log_config(container: &ContainerSpec, context: &Context) -> Option<LogConfigBody> {
+fn log_config(
+    container: &ContainerSpec,
+    context: &Context,
+    additions: &Additions,
+) -> Option<LogConfigBody> {
     let text = |pairs: &[(&str, &str)]| {
         pairs
             .iter()
@@ -390,6 +406,7 @@ fn log_config(container: &ContainerSpec, context: &Context) -> Option<LogConfigB
             if log.driver != "none" && !config.contains_key("mode") {
                 config.insert("mode".to_owned(), "non-blocking".to_owned());
             }
+            config.extend(additions.log_options.clone());
             Some(LogConfigBody {
                 r#type: log.driver.clone(),
                 config,

@@ -14,6 +14,7 @@
 //!   Docker's default keeps everything. Where it names a driver and no `mode`, the mode is `non-blocking`, ECS's default.
 //! * **No injected environment.** ECS's metadata endpoints do not exist here yet, so no variable points at one.
 
+mod additions;
 mod container;
 mod identity;
 pub mod names;
@@ -21,6 +22,7 @@ pub mod names;
 #[cfg(test)]
 mod tests;
 
+pub use additions::Additions;
 pub use container::{container_body, pause_body};
 pub use identity::{Recovery, is_same};
 

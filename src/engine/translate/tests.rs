@@ -58,7 +58,13 @@ fn context() -> Context {
 }
 
 fn body(spec: &TaskSpec) -> crate::engine::CreateBody {
-    container_body(spec, &record(spec), &spec.containers[0], &context())
+    container_body(
+        spec,
+        &record(spec),
+        &spec.containers[0],
+        &context(),
+        &Additions::default(),
+    )
 }
 
 fn claim(container: &str, container_port: u16, host_port: u16) -> PortClaim {
@@ -75,7 +81,13 @@ fn a_small_bridge_task_becomes_exactly_this() {
     let spec = one(json!({"memory": 32, "port_mappings": [{"container_port": 80}]}));
     let mut record = record(&spec);
     record.ports = vec![claim("app", 80, 32_768)];
-    let body = container_body(&spec, &record, &spec.containers[0], &context());
+    let body = container_body(
+        &spec,
+        &record,
+        &spec.containers[0],
+        &context(),
+        &Additions::default(),
+    );
     insta::assert_json_snapshot!("bridge", body);
 }
 
@@ -164,7 +176,13 @@ fn an_awsvpc_task_becomes_exactly_this() {
     record.ports = vec![claim("web", 80, 0), claim("side", 90, 0)];
     let bodies = [
         pause_body(&spec, &record, &context()),
-        container_body(&spec, &record, &spec.containers[0], &context()),
+        container_body(
+            &spec,
+            &record,
+            &spec.containers[0],
+            &context(),
+            &Additions::default(),
+        ),
     ];
     insta::assert_json_snapshot!("awsvpc", bodies);
 
@@ -209,7 +227,13 @@ fn swap_is_memory_plus_max_swap_and_swappiness_needs_it() {
         let spec = one(json!({"memory": 64, "linux": linux}));
         let mut context = context();
         context.facts.cgroup_version = version;
-        let body = container_body(&spec, &record(&spec), &spec.containers[0], &context);
+        let body = container_body(
+            &spec,
+            &record(&spec),
+            &spec.containers[0],
+            &context,
+            &Additions::default(),
+        );
         (
             body.host_config.memory_swap,
             body.host_config.memory_swappiness,
@@ -263,7 +287,13 @@ fn a_sidecar_of_a_bridge_task_does_not_answer_to_the_services_name() {
         {"name": "side", "image": "a", "essential": false}
     ]}));
     let aliases = |at: usize| {
-        let body = container_body(&spec, &record(&spec), &spec.containers[at], &context());
+        let body = container_body(
+            &spec,
+            &record(&spec),
+            &spec.containers[at],
+            &context(),
+            &Additions::default(),
+        );
         body.networking_config
             .expect("a network")
             .endpoints_config
@@ -283,7 +313,13 @@ fn two_mappings_of_one_port_take_their_own_claims() {
     ]}));
     let mut record = record(&spec);
     record.ports = vec![claim("app", 80, 8080), claim("app", 80, 40_000)];
-    let body = container_body(&spec, &record, &spec.containers[0], &context());
+    let body = container_body(
+        &spec,
+        &record,
+        &spec.containers[0],
+        &context(),
+        &Additions::default(),
+    );
     let ports: Vec<_> = body.host_config.port_bindings["80/tcp"]
         .iter()
         .map(|b| b.host_port.as_str())
@@ -319,9 +355,15 @@ fn logs_are_rotated_where_nobody_says_otherwise_and_non_blocking_where_a_driver_
         let spec = one(container);
         let mut context = context();
         context.facts.logging_driver = driver.to_owned();
-        container_body(&spec, &record(&spec), &spec.containers[0], &context)
-            .host_config
-            .log_config
+        container_body(
+            &spec,
+            &record(&spec),
+            &spec.containers[0],
+            &context,
+            &Additions::default(),
+        )
+        .host_config
+        .log_config
     };
     let rotated = log(json!({}), "json-file").expect("a log");
     assert_eq!(rotated.config["max-size"], "10m");
@@ -347,7 +389,7 @@ fn exactly_one_container_carries_what_a_lost_store_needs_and_it_reads_back() {
     let labelled: Vec<_> = spec
         .containers
         .iter()
-        .map(|c| container_body(&spec, &record, c, &context()).labels)
+        .map(|c| container_body(&spec, &record, c, &context(), &Additions::default()).labels)
         .collect();
     assert!(!labelled[0].contains_key(labels::SPEC));
     let label = labelled[1][labels::SPEC].clone();
