@@ -1,6 +1,6 @@
 //! P3, judged by the engine's own events: how many tasks of a service were healthy, and how many there were, at each instant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt;
@@ -47,19 +47,25 @@ impl Recording {
     }
 
     /// Ends the recording and judges it. A task without a health check counts as healthy from its start on; that is kinder
-    /// than ECS to the number of new tasks, and as strict with the old ones.
+    /// than ECS to the number of new tasks, and as strict with the old ones. A container that was created and never started
+    /// is no task that runs: its task was stopped before, and what is left of it is kept as its record.
     pub fn judge(self, from: usize, checked: bool) -> Extremes {
         self.reader.abort();
         let mut events = self.events.lock().expect("no panic").clone();
         events.sort_by_key(|e| e.at_nanos);
+        let started: BTreeSet<String> = events
+            .iter()
+            .filter(|event| event.action == "start")
+            .map(|event| event.id.clone())
+            .collect();
         let mut healthy: BTreeMap<String, bool> = BTreeMap::new();
-        let mut existing: BTreeMap<String, ()> = BTreeMap::new();
+        let mut existing: BTreeSet<String> = BTreeSet::new();
         let (mut least, mut most) = (usize::MAX, 0);
         let mut begun = false;
         for event in events {
             match event.action.as_str() {
-                "create" => {
-                    existing.insert(event.id.clone(), ());
+                "create" if started.contains(&event.id) => {
+                    existing.insert(event.id.clone());
                 }
                 "start" => {
                     healthy.insert(event.id.clone(), !checked);
