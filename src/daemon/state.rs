@@ -1,11 +1,12 @@
 //! The state that a daemon works on: the directory, its store, its owner, and that it belongs to this folder.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{EngineChoice, Options, StartError};
 use crate::clock::SharedIds;
-use crate::model::Timestamp;
+use crate::model::{Timestamp, hex_sha256};
 use crate::store::dir::{Surroundings, default_path};
 use crate::store::{
     Claim, Claimant, Memory, Redb, SharedStore, StateDir, StoreError, Txn, View, keys,
@@ -40,12 +41,15 @@ pub fn directory(named: Option<&Path>, folder: &Path) -> Result<PathBuf, String>
     }
 }
 
-/// What the socket of a state directory is named after.
+/// What the socket of a state directory is named after: the directory's name and 8 hexadecimal digits of its path's hash, so
+/// that two directories of one name have two sockets. It is absolute; symbolic links in it are followed where it exists.
 pub fn name_of(directory: &Path) -> String {
-    let name = directory
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
-    name.unwrap_or_else(|| "longshore".to_owned())
+    let directory = directory
+        .canonicalize()
+        .unwrap_or_else(|_| directory.to_owned());
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    let digits = hex_sha256(directory.as_os_str().as_bytes());
+    format!("{name}-{}", &digits[..8])
 }
 
 /// Opens the state. A simulated engine forgets everything at its end, and so does its store.
@@ -112,4 +116,27 @@ pub async fn claim(
         view.caught_up(revision).await.map_err(|e| other(&e))?;
     }
     Ok(owner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_state_directories_of_one_name_have_two_sockets() {
+        let (one, two) = (Path::new("/srv/one/state"), Path::new("/srv/two/state"));
+        assert_ne!(name_of(one), name_of(two));
+        assert!(name_of(one).starts_with("state-"));
+        assert_eq!(name_of(one), name_of(one));
+    }
+
+    #[test]
+    fn a_state_directory_that_is_reached_by_a_link_has_the_same_socket() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let link = dir.path().join("link");
+        let real = dir.path().join("real");
+        std::fs::create_dir(&real).expect("a directory");
+        std::os::unix::fs::symlink(&real, &link).expect("a link");
+        assert_eq!(name_of(&link), name_of(&real));
+    }
 }
