@@ -80,6 +80,46 @@ async fn an_ordered_task_runs_and_an_ordered_stop_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_is_settled_once_the_store_says_what_happened_while_it_was_down() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let ids = [
+        rig.order(&one("sleep 1000000")).await,
+        rig.order(&one("sleep 1000000")).await,
+    ];
+    for id in &ids {
+        rig.until_running(id).await;
+    }
+    rig.kill().await;
+    let dies = engine.containers().remove(0);
+    engine.kill_container(&dies.id, 1);
+    let dead = TaskId::new(dies.labels[labels::TASK].clone());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    rig.start().await;
+    rig.settled().await;
+    let over = |id: &TaskId| {
+        let status = rig.status(id).expect("a status");
+        status.last_status > LastStatus::Running
+    };
+    for id in &ids {
+        assert_eq!(over(id), *id == dead);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_cannot_be_looked_at_keeps_an_agent_from_settling_only_for_seconds() {
+    let (mut rig, engine) = rig().await;
+    // Its images are looked at before it is, and that fails here.
+    rig.order(&one("sleep 1000000")).await;
+    for _ in 0..1_000 {
+        engine.fail_next(Operation::InspectImage, ErrorKind::Unknown);
+    }
+    rig.start().await;
+    let in_time = tokio::time::timeout(Duration::from_secs(30), rig.settled()).await;
+    assert!(in_time.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_of_several_containers_runs_in_order_and_leaves_nothing_behind() {
     let (mut rig, engine) = rig().await;
     rig.start().await;

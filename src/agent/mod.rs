@@ -7,7 +7,8 @@
 //! (`status`), and whether a failed call is made again ([`retry`]).
 //!
 //! [`Agent`] is the running half: `observe` watches the engine and fills the `cache`, `worker` steps one task and
-//! `execute`s its calls, `report` writes statuses, `cleanup` removes what has no record.
+//! `execute`s its calls, `report` writes statuses, `cleanup` removes what has no record; `settle` says when what was found at
+//! the beginning is in the store.
 //!
 //! Invariants:
 //!
@@ -38,6 +39,7 @@ mod report;
 mod restart;
 pub mod retry;
 pub mod runner;
+mod settle;
 mod shared;
 mod start;
 mod status;
@@ -54,6 +56,7 @@ pub use action::{Action, Call, CallKey, Verb};
 pub use facts::{Attempt, Facts, ImageFact, LogFact, Readiness, Step, StepInput};
 pub use images::Credentials;
 pub use runner::{Agent, AgentError};
+pub use settle::Settled;
 pub use shared::{AgentConfig, Connection, Tuning};
 pub use step::step;
 pub use takeover::{Recovered, recover};

@@ -82,6 +82,7 @@ async fn session(shared: &Arc<Shared>) -> End {
                 }
                 if let Some(info) = answered.take() {
                     come_up(shared, info);
+                    shared.begin_settling();
                 }
                 shared.wake_all();
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::settle::Settling;
 use crate::model::{ClusterName, Instance, InstanceId, TaskId, TaskStatus};
 use crate::store::{Epoch, Revision, SharedStore, StoreError, Txn, View, keys};
 
@@ -25,6 +26,7 @@ pub(super) struct Reporter {
     cluster: ClusterName,
     waiting: Mutex<Waiting>,
     changed: Notify,
+    settling: Arc<Settling>,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +36,13 @@ struct Waiting {
 }
 
 impl Reporter {
-    pub fn new(store: SharedStore, view: Arc<View>, epoch: Epoch, cluster: ClusterName) -> Self {
+    pub fn new(
+        store: SharedStore,
+        view: Arc<View>,
+        epoch: Epoch,
+        cluster: ClusterName,
+        settling: Arc<Settling>,
+    ) -> Self {
         Self {
             store,
             view,
@@ -42,6 +50,7 @@ impl Reporter {
             cluster,
             waiting: Mutex::default(),
             changed: Notify::new(),
+            settling,
         }
     }
 
@@ -76,7 +85,10 @@ impl Reporter {
                 continue;
             }
             match self.commit(&batch).await {
-                Ok(()) => pause = FIRST_PAUSE,
+                Ok(revision) => {
+                    pause = FIRST_PAUSE;
+                    self.settle(&batch, revision).await;
+                }
                 Err(error @ StoreError::Superseded { .. }) => return Err(error),
                 Err(error) => {
                     // A conflict is the controller's newer record, which the view is about to see.
@@ -114,7 +126,22 @@ impl Reporter {
         }
     }
 
-    async fn commit(&self, batch: &Waiting) -> Result<(), StoreError> {
+    /// Says of which tasks everything that was handed over can be seen now.
+    async fn settle(&self, batch: &Waiting, revision: Revision) {
+        // A view that was stopped shows nothing to anybody.
+        if !self.settling.is_looking() || self.view.caught_up(revision).await.is_err() {
+            return;
+        }
+        for task in batch.statuses.keys() {
+            let newer_waits = self.lock().statuses.contains_key(task);
+            if !newer_waits {
+                self.settling.written(task);
+            }
+        }
+    }
+
+    /// Returns the revision of what was written; 0 where nothing was.
+    async fn commit(&self, batch: &Waiting) -> Result<Revision, StoreError> {
         let mut txn = Txn::new(&self.epoch);
         let mut size = 0;
         if let Some(instance) = &batch.instance {
@@ -143,10 +170,10 @@ impl Reporter {
                 size += 1;
             }
         }
-        if !txn.is_empty() {
-            txn.commit(&self.store).await?;
+        if txn.is_empty() {
+            return Ok(0);
         }
-        Ok(())
+        txn.commit(&self.store).await
     }
 
     fn record_revision(&self, task: &TaskId) -> Option<Revision> {

@@ -14,6 +14,7 @@ use super::gate::Gate;
 use super::images::{Credentials, Images};
 use super::observe::observe;
 use super::report::Reporter;
+use super::settle::{Settled, Settling};
 use super::shared::{AgentConfig, Connection, Link, Shared, Volumes, Wake};
 use super::surroundings::Surroundings;
 use super::worker::Worker;
@@ -76,6 +77,7 @@ impl Agent {
         credentials: Option<Credentials>,
     ) -> Self {
         let (sender, wakes) = mpsc::unbounded_channel();
+        let settling = Arc::new(Settling::default());
         let shared = Shared {
             cache: Cache::default(),
             images: Arc::new(Images::new(
@@ -89,7 +91,14 @@ impl Agent {
                 config.owner.clone(),
                 config.instance.name.clone(),
             ),
-            reporter: Reporter::new(store, Arc::clone(&view), epoch, config.cluster.clone()),
+            reporter: Reporter::new(
+                store,
+                Arc::clone(&view),
+                epoch,
+                config.cluster.clone(),
+                Arc::clone(&settling),
+            ),
+            settling,
             gate: Gate::new(config.tuning.changing_calls.unwrap_or(CHANGING_CALLS)),
             stops: Semaphore::new(config.tuning.stops.max(1)),
             reads: Semaphore::new(config.tuning.reads.max(1)),
@@ -112,6 +121,12 @@ impl Agent {
         self.shared.link.watch()
     }
 
+    /// When what it found on its engine is in the store, and in the view: before that the statuses there may be those from
+    /// before a crash. It follows within seconds of the engine's first answer, also where a task cannot be looked at.
+    pub fn settled(&self) -> Settled {
+        self.shared.settling.watch()
+    }
+
     /// How far its image pulls are, by reference; one that has ended is gone from it.
     pub fn pulls(&self) -> watch::Receiver<BTreeMap<String, PullProgress>> {
         self.shared.images.progress()
@@ -128,6 +143,8 @@ impl Agent {
         // Dropped with this future, and with it everything it had under way.
         let mut background = JoinSet::new();
         background.spawn(observe(Arc::clone(&self.shared)));
+        let settling = Arc::clone(&self.shared.settling);
+        background.spawn(async move { settling.give_up_in_time().await });
         let mut reports = JoinSet::new();
         reports.spawn({
             let (shared, stop) = (Arc::clone(&self.shared), stop_reports.clone());

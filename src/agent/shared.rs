@@ -12,6 +12,7 @@ use super::gate::Gate;
 use super::images::Images;
 use super::known::is_up;
 use super::report::Reporter;
+use super::settle::Settling;
 use super::surroundings::Surroundings;
 use crate::clock::SharedClock;
 use crate::engine::translate::{Context, EngineFacts};
@@ -94,6 +95,7 @@ pub(super) struct Shared {
     pub images: Arc<Images>,
     pub surroundings: Surroundings,
     pub reporter: Reporter,
+    pub settling: Arc<Settling>,
     pub gate: Gate,
     pub stops: Semaphore,
     pub reads: Semaphore,
@@ -106,6 +108,16 @@ impl Shared {
     /// Looks at a task again, soon.
     pub fn wake(&self, task: TaskId) {
         let _ = self.wakes.send(Wake::Task(task));
+    }
+
+    /// What is ordered here, for what waits until all of it was looked at.
+    pub fn begin_settling(&self) {
+        let config = &self.config;
+        let state = self.view.read();
+        let ordered = state
+            .tasks_of_instance(&config.cluster, &config.instance.name)
+            .map(|(id, _)| id.clone());
+        self.settling.begin(ordered);
     }
 
     /// Looks at every task again, soon.

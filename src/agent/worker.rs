@@ -129,9 +129,13 @@ impl Worker {
             }
             Ordered::Incomplete => {
                 tracing::warn!(task = %self.id, "the task's specification is not in the store");
+                self.shared.settling.looked_at(&self.id, false);
                 Outlook::Wait(Some(self.soon()))
             }
-            Ordered::Nothing(held) => self.clear(held),
+            Ordered::Nothing(held) => {
+                self.shared.settling.looked_at(&self.id, false);
+                self.clear(held)
+            }
         }
     }
 
@@ -204,6 +208,7 @@ impl Worker {
         }
         // In this order: what is looked at between the two counts as not seen yet, and is looked at again.
         self.look_around();
+        let all_seen = self.shared.cache.unseen(&self.id).is_empty();
         let observed = self.shared.cache.of_task(&self.id);
         let prior = match self.prior.take() {
             Some(prior) => prior,
@@ -221,7 +226,12 @@ impl Worker {
             facts: &self.facts,
             now: self.shared.clock.now(),
         });
-        if step.status != prior || !self.reported {
+        let news = step.status != prior || !self.reported;
+        // What was not seen yet is not in the status.
+        if all_seen {
+            self.shared.settling.looked_at(&self.id, news);
+        }
+        if news {
             self.reported = true;
             self.shared.reporter.status(&self.id, step.status.clone());
         }

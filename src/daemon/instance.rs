@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::takeover;
-use crate::agent::{Agent, AgentConfig, Connection, Credentials, Tuning};
+use crate::agent::{Agent, AgentConfig, Credentials, Tuning};
 use crate::engine::credentials::{self, InstalledHelpers};
 use crate::engine::endpoint::ProcessEnvironment;
 use crate::engine::lease::{Lease, LeaseError};
@@ -111,17 +111,11 @@ impl InstanceRunner {
             Some(docker_credentials()),
         );
         self.shared.pulls.of(cluster, instance, agent.pulls());
-        let mut connection = agent.connection();
-        // Before the agent has listed its engine the statuses in the store are those from before a crash: nobody may plan
-        // on them (P3).
+        let settled = agent.settled();
+        // Until then the statuses in the store are those from before a crash: nobody may plan on them (P3).
         let ready = async {
-            if connection
-                .wait_for(|c| *c == Connection::Connected)
-                .await
-                .is_ok()
-            {
-                self.say(InstanceState::Ready);
-            }
+            settled.reached().await;
+            self.say(InstanceState::Ready);
             std::future::pending::<()>().await;
         };
         let mut agent = std::pin::pin!(agent.run(stop.clone()));

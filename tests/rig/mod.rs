@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore::agent::{Agent, AgentConfig, AgentError, Connection, Tuning};
+use longshore::agent::{Agent, AgentConfig, AgentError, Connection, Settled, Tuning};
 use longshore::clock::{IdGen, SharedClock};
 use longshore::engine::SharedEngine;
 use longshore::model::{
@@ -37,6 +37,7 @@ struct Running {
     cancel: CancellationToken,
     task: JoinHandle<Result<(), AgentError>>,
     connection: watch::Receiver<Connection>,
+    settled: Settled,
 }
 
 impl Drop for Rig {
@@ -99,12 +100,14 @@ impl Rig {
             Arc::clone(&self.clock),
         );
         let connection = agent.connection();
+        let settled = agent.settled();
         let cancel = self.everything.child_token();
         let task = tokio::spawn(agent.run(cancel.clone()));
         self.running = Some(Running {
             cancel,
             task,
             connection,
+            settled,
         });
     }
 
@@ -133,6 +136,12 @@ impl Rig {
         let running = self.running.as_mut().expect("a running agent");
         let up = |connection: &Connection| *connection == Connection::Connected;
         running.connection.wait_for(up).await.expect("it connects");
+    }
+
+    /// Waits until what the agent found at its start is in the store.
+    pub async fn settled(&self) {
+        let running = self.running.as_ref().expect("a running agent");
+        running.settled.clone().reached().await;
     }
 
     /// Commits as the controller.
