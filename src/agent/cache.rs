@@ -21,7 +21,7 @@ struct Inner {
     /// That of the last list. Reads that are in flight at the next one began after it.
     last_list: Ticket,
     /// By the engine's id. One that is gone stays for a while as a tombstone, against late reads.
-    entries: HashMap<String, Entry>,
+    entries: BTreeMap<String, Entry>,
     by_task: HashMap<TaskId, BTreeMap<String, String>>,
     /// Containers on which a call of ours is under way; it looks when it is done.
     in_call: HashSet<(TaskId, String)>,

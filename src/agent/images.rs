@@ -4,11 +4,12 @@
 //! once. One that it has not is pulled once, however many tasks wait for it, and all of them hear the same answer.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::facts::ImageFact;
 use crate::clock::SharedClock;
@@ -29,7 +30,14 @@ pub type Credentials =
 
 /// An image's reference, and the architecture that is asked for.
 type Which = (String, Option<String>);
-type Answer = Option<EngineResult<()>>;
+
+/// A pull that is under way, or was.
+#[derive(Debug, Default)]
+struct Pull {
+    answer: OnceLock<EngineResult<()>>,
+    /// Wakes those who wait in the order in which they came.
+    over: CancellationToken,
+}
 
 /// See the module.
 pub(super) struct Images {
@@ -50,11 +58,14 @@ enum Known {
     },
     Pulling {
         since: Timestamp,
-        answer: watch::Receiver<Answer>,
+        pull: Arc<Pull>,
     },
     /// The last pull failed. Whoever asks right after hears the same, so that many tasks do not ask a registry that is away
     /// one by one.
-    Failed { at: Timestamp, error: EngineError },
+    Failed {
+        at: Timestamp,
+        error: EngineError,
+    },
 }
 
 impl Images {
@@ -124,39 +135,38 @@ impl Images {
         image: &str,
         architecture: Option<&str>,
     ) -> EngineResult<()> {
-        let mut answer = self.join(image, architecture);
-        let answered = answer.wait_for(Option::is_some).await;
-        answered
-            .ok()
-            .and_then(|answer| answer.clone())
-            .unwrap_or_else(|| Err(broken_off(image)))
+        let pull = self.join(image, architecture)?;
+        pull.over.cancelled().await;
+        let answer = pull.answer.get().cloned();
+        answer.unwrap_or_else(|| Err(broken_off(image)))
     }
 
-    fn join(self: &Arc<Self>, image: &str, architecture: Option<&str>) -> watch::Receiver<Answer> {
+    fn join(self: &Arc<Self>, image: &str, architecture: Option<&str>) -> EngineResult<Arc<Pull>> {
         let which = (image.to_owned(), architecture.map(str::to_owned));
         let mut known = self.lock();
         let since = self.clock.now();
         match known.get(&which) {
-            Some(Known::Pulling { answer, .. }) => return answer.clone(),
+            Some(Known::Pulling { pull, .. }) => return Ok(Arc::clone(pull)),
             Some(Known::Failed { at, error }) if since.since(*at) < FAILURE_STANDS => {
-                return watch::channel(Some(Err(error.clone()))).1;
+                return Err(error.clone());
             }
             _ => {}
         }
-        let (sender, answer) = watch::channel(None);
+        let pull = Arc::new(Pull::default());
         let pulling = Known::Pulling {
             since,
-            answer: answer.clone(),
+            pull: Arc::clone(&pull),
         };
         known.insert(which.clone(), pulling);
         // On its own: whoever asked first may stop waiting while others go on.
-        let images = Arc::clone(self);
+        let (images, under_way) = (Arc::clone(self), Arc::clone(&pull));
         tokio::spawn(async move {
+            let _over = under_way.over.clone().drop_guard();
             let result = images.pull_now(&which).await;
             images.settle(&which, since, &result).await;
-            sender.send_replace(Some(result));
+            let _ = under_way.answer.set(result);
         });
-        answer
+        Ok(pull)
     }
 
     async fn pull_now(&self, (image, architecture): &Which) -> EngineResult<()> {

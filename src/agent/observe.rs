@@ -70,11 +70,7 @@ async fn session(shared: &Arc<Shared>) -> End {
     again.reset();
     loop {
         tokio::select! {
-            event = events.next() => match event {
-                Some(Ok(event)) => handle(shared, &event),
-                Some(Err(error)) => return End::Gap(Some(error)),
-                None => return End::Gap(None),
-            },
+            biased;
             listed = maybe(&mut listing) => {
                 listing = None;
                 if let Err(error) = listed {
@@ -92,6 +88,11 @@ async fn session(shared: &Arc<Shared>) -> End {
                     return End::Away(error);
                 }
             }
+            event = events.next() => match event {
+                Some(Ok(event)) => handle(shared, &event),
+                Some(Err(error)) => return End::Gap(Some(error)),
+                None => return End::Gap(None),
+            },
         }
     }
 }

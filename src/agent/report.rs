@@ -79,6 +79,7 @@ impl Reporter {
                     return Ok(());
                 }
                 tokio::select! {
+                    biased;
                     () = self.changed.notified() => {}
                     () = stop.cancelled() => {}
                 }

@@ -153,9 +153,10 @@ impl Agent {
         let ended = {
             let dispatching = dispatch(&self.shared, &mut self.wakes, changes);
             tokio::select! {
+                biased;
                 ended = reports.join_next() => ended,
-                () = dispatching => None,
                 () = cancel.cancelled() => None,
+                () = dispatching => None,
             }
         };
         background.shutdown().await;
@@ -201,6 +202,14 @@ async fn dispatch(
     workers.wake_all();
     loop {
         tokio::select! {
+            biased;
+            Some(ended) = workers.set.join_next_with_id(), if !workers.set.is_empty() => {
+                workers.ended(ended);
+            }
+            Some(wake) = wakes.recv() => match wake {
+                Wake::Task(id) => workers.wake(id),
+                Wake::All => workers.wake_all(),
+            },
             change = changes.recv() => match change {
                 Ok(Changed::Key(change)) => {
                     let config = &shared.config;
@@ -216,13 +225,6 @@ async fn dispatch(
                 }
                 Err(broadcast::error::RecvError::Closed) => return,
             },
-            Some(wake) = wakes.recv() => match wake {
-                Wake::Task(id) => workers.wake(id),
-                Wake::All => workers.wake_all(),
-            },
-            Some(ended) = workers.set.join_next_with_id(), if !workers.set.is_empty() => {
-                workers.ended(ended);
-            }
         }
     }
 }

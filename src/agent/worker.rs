@@ -93,14 +93,15 @@ impl Worker {
             };
             let due = wake_at.map(|at| at.since(self.shared.clock.now()));
             tokio::select! {
-                () = self.wake.notified() => {}
-                () = sleep(due) => {}
+                biased;
                 Some(landed) = self.flights.next(), if !self.in_flight.is_empty() => {
                     self.take(landed);
                     while let Some(Some(landed)) = self.flights.next().now_or_never() {
                         self.take(landed);
                     }
                 }
+                () = self.wake.notified() => {}
+                () = sleep(due) => {}
             }
         }
     }

@@ -218,6 +218,7 @@ impl Run<'_> {
                 false => None,
             };
             let outcome = tokio::select! {
+                biased;
                 Some((key, passed)) = self.passes.next() => self.passed(key, passed),
                 () = self.controller.news.notified() => self.take_up().await,
                 () = at(self.register_at) => self.take_up().await,

@@ -49,6 +49,13 @@ impl Engines {
         }
     }
 
+    /// The same with an engine that is there already, for whoever asks for `endpoint`.
+    #[must_use]
+    pub fn with(self, endpoint: &EngineEndpoint, engine: SharedEngine) -> Self {
+        self.lock().insert(format!("{endpoint:?}"), engine);
+        self
+    }
+
     /// The engine at `endpoint`, connecting when it is the first to ask.
     pub async fn get(&self, endpoint: &EngineEndpoint) -> EngineResult<SharedEngine> {
         let key = format!("{endpoint:?}");

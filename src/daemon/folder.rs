@@ -1,12 +1,12 @@
 //! The folder's way to the controller: scan → load → remember what is good → clusters → controller → status.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -16,15 +16,14 @@ use crate::diagnostic::{Diagnostic, Severity, human};
 use crate::manifest::load::{LastGood, LoadOptions, Loaded, Pruning, ResourceKey};
 use crate::manifest::source::Scan;
 use crate::manifest::types::Kind;
-use crate::manifest::watch::{self, WatchOptions};
 use crate::model::{Desired, ServiceStatus, Timestamp};
 use crate::store::{Epoch, LastGoodKey, State, StoreError, Txn, keys};
 
-/// Follows the folder until `stop`.
+/// Follows readings of the folder until `stop`.
 pub async fn follow(
     shared: Arc<Shared>,
     clusters: Arc<Clusters>,
-    folder: PathBuf,
+    mut scans: mpsc::Receiver<Scan>,
     stop: CancellationToken,
 ) {
     let epoch = match shared.store.acquire("folder").await {
@@ -34,11 +33,6 @@ pub async fn follow(
             return;
         }
     };
-    let options = WatchOptions {
-        poll_only: shared.options.poll,
-        ..WatchOptions::default()
-    };
-    let mut scans = watch::watch(folder, options, stop.clone());
     let mut said = BTreeSet::new();
     let mut first = true;
     while let Some(Some(scan)) = stop.run_until_cancelled(scans.recv()).await {

@@ -108,7 +108,7 @@ impl InstanceRunner {
             Arc::clone(&self.shared.view),
             epoch,
             Arc::clone(&self.shared.clock),
-            Some(docker_credentials()),
+            self.shared.credentials.clone(),
         );
         self.shared.pulls.of(cluster, instance, agent.pulls());
         let settled = agent.settled();
@@ -120,6 +120,7 @@ impl InstanceRunner {
         };
         let mut agent = std::pin::pin!(agent.run(stop.clone()));
         tokio::select! {
+            biased;
             () = ready => {}
             result = &mut agent => {
                 let _ = lease.release().await;
@@ -170,7 +171,7 @@ impl InstanceRunner {
 
 /// What `docker pull` would show a registry: `~/.docker/config.json` and its helpers, read anew for each pull. Trouble with them
 /// is said and the pull goes on without: the registry's own answer tells whether they were needed.
-fn docker_credentials() -> Credentials {
+pub fn docker_credentials() -> Credentials {
     Arc::new(|image| {
         Box::pin(async move {
             match credentials::for_image(&image, &ProcessEnvironment, &InstalledHelpers::default())

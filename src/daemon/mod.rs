@@ -14,14 +14,17 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::agent::Credentials;
 use crate::api::{self, FolderStatus, Identity};
 use crate::clock::{RandomIds, SharedClock, SharedIds, SystemClock};
 use crate::controller::Controller;
 use crate::engine::lease::Holder;
+use crate::manifest::{self, watch::WatchOptions};
 use crate::store::{Redb, SharedStore, View};
 
 mod clusters;
 mod control;
+mod core;
 mod down;
 mod engines;
 mod folder;
@@ -31,6 +34,7 @@ mod pulls;
 mod state;
 mod takeover;
 
+pub use self::core::{Core, Parts};
 pub use clusters::InstanceReport;
 pub use engines::{EngineChoice, Engines};
 pub use instance::InstanceState;
@@ -90,6 +94,7 @@ pub struct Shared {
     pub engines: Engines,
     pub api_engines: api::Engines,
     pub holder: Holder,
+    pub credentials: Option<Credentials>,
     pub status: watch::Sender<FolderStatus>,
     pub controller: Arc<Controller>,
     /// Set once everything is to go: from then on the folder is not followed.
@@ -125,18 +130,6 @@ impl Daemon {
         let owner =
             state::claim(&kept, &view, &folder, options.take_over, &ids, clock.now()).await?;
 
-        let epoch = kept
-            .store
-            .acquire("controller")
-            .await
-            .map_err(|e| other(&e))?;
-        let controller = Controller::new(
-            Arc::clone(&kept.store),
-            Arc::clone(&view),
-            epoch,
-            Arc::clone(&clock),
-            Arc::clone(&ids),
-        );
         let socket = options
             .socket
             .clone()
@@ -156,25 +149,22 @@ impl Daemon {
             engine: options.engine.as_str().to_owned(),
             holder: holder.to_string(),
         };
-        let shared = Arc::new(Shared {
+        let core = Core::new(Parts {
             engines: Engines::new(options.engine, Arc::clone(&clock), Arc::clone(&ids)),
-            api_engines: api::Engines::default(),
+            credentials: Some(instance::docker_credentials()),
             owner,
             folder: folder.clone(),
-            status: watch::Sender::default(),
-            removing: AtomicBool::new(false),
-            shutdown: CancellationToken::new(),
-            pulls: pulls::Pulls::default(),
-            fatal: watch::Sender::new(None),
             options,
             clock,
+            ids,
             store: kept.store,
             file: kept.file,
             view,
             holder,
-            controller,
-        });
-        let clusters = Arc::new(clusters::Clusters::new(Arc::clone(&shared)));
+        })
+        .await
+        .map_err(|e| other(&e))?;
+        let (shared, clusters) = (Arc::clone(&core.shared), Arc::clone(&core.clusters));
         let parts = TaskTracker::new();
 
         let context = api::ApiContext {
@@ -191,21 +181,14 @@ impl Daemon {
         let server = api::bind(&socket, context).map_err(|e| other(&e))?;
         parts.spawn(server.run(stop.clone()));
 
-        parts.spawn({
-            let (shared, stop) = (Arc::clone(&shared), stop.clone());
-            async move {
-                if let Err(error) = shared.controller.run(stop).await {
-                    shared.fatal.send_replace(Some(error.to_string()));
-                }
-            }
-        });
+        core.start(&parts, &stop);
         if shared.options.mode == Mode::Follow {
-            parts.spawn(folder::follow(
-                Arc::clone(&shared),
-                Arc::clone(&clusters),
-                folder,
-                stop.clone(),
-            ));
+            let options = WatchOptions {
+                poll_only: shared.options.poll,
+                ..WatchOptions::default()
+            };
+            let scans = manifest::watch::watch(folder, options, stop.clone());
+            parts.spawn(core.follow(scans, stop.clone()));
         }
         Ok(Self {
             shared,

@@ -7,11 +7,11 @@
 //! When the watch breaks (the store failed, or has forgotten the commits that were missed) the view keeps what it has, says
 //! why in [`State::stale`], lists everything again and announces [`Changed::Everything`].
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use super::keys::Key;
@@ -56,26 +56,53 @@ pub struct Stopped;
 pub struct View {
     state: RwLock<State>,
     changed: broadcast::Sender<Changed>,
-    /// The revision that the state holds; `None` before the first listing. Closed when the view has stopped.
-    progress: watch::Receiver<Option<Revision>>,
+    progress: Progress,
+}
+
+/// How far a view is. Those who wait go on in the order in which they came; a watch channel of tokio wakes them in a random
+/// one, and a simulated run is to be a function of its seed.
+#[derive(Debug, Default)]
+struct Progress {
+    seen: Mutex<Seen>,
+    moved: Notify,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Seen {
+    /// The store was not listed yet.
+    #[default]
+    Nothing,
+    /// The state holds everything up to that revision.
+    UpTo(Revision),
+    /// The view has stopped.
+    Stopped,
+}
+
+impl Progress {
+    fn get(&self) -> Seen {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, seen: Seen) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        self.moved.notify_waiters();
+    }
 }
 
 impl View {
     /// Begins to follow `store` until `cancel`. It is empty until [`caught_up`](Self::caught_up) with 0 returns.
     pub fn start(store: SharedStore, cancel: CancellationToken) -> Arc<Self> {
-        let (progress, seen) = watch::channel(None);
         let view = Arc::new(Self {
             state: RwLock::default(),
             changed: broadcast::Sender::new(ANNOUNCEMENTS),
-            progress: seen,
+            progress: Progress::default(),
         });
         let follower = Follower {
             view: Arc::clone(&view),
             store,
-            progress,
         };
         tokio::spawn(async move {
-            // Dropping the follower closes `progress`, which wakes everybody who waits for a revision.
+            // Dropping the follower wakes everybody who waits for a revision.
             cancel.run_until_cancelled_owned(follower.run()).await;
         });
         view
@@ -93,31 +120,38 @@ impl View {
 
     /// Waits until the view holds everything up to `revision`; with 0, until it has listed the store once.
     pub async fn caught_up(&self, revision: Revision) -> Result<(), Stopped> {
-        let mut progress = self.progress.clone();
-        progress
-            .wait_for(|seen| seen.is_some_and(|seen| seen >= revision))
-            .await
-            .map(|_| ())
-            .map_err(|_| Stopped)
+        loop {
+            let moved = self.progress.moved.notified();
+            match self.progress.get() {
+                Seen::UpTo(seen) if seen >= revision => return Ok(()),
+                Seen::Stopped => return Err(Stopped),
+                Seen::UpTo(_) | Seen::Nothing => moved.await,
+            }
+        }
     }
 }
 
 struct Follower {
     view: Arc<View>,
     store: SharedStore,
-    progress: watch::Sender<Option<Revision>>,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.view.progress.set(Seen::Stopped);
+    }
 }
 
 impl Follower {
     async fn run(self) {
         let mut pause = FIRST_PAUSE;
         loop {
-            let before = *self.progress.borrow();
+            let before = self.view.progress.get();
             let reason = match self.follow().await {
                 Ok(reason) => reason.to_owned(),
                 Err(error) => error.to_string(),
             };
-            if *self.progress.borrow() != before {
+            if self.view.progress.get() != before {
                 pause = FIRST_PAUSE;
             }
             tracing::warn!(%reason, "the store cannot be followed; listing it again");
@@ -134,7 +168,7 @@ impl Follower {
         let fresh = State::of(listing);
         // The old state is dropped here, outside the lock.
         let _old = self.edit(|state| std::mem::replace(state, fresh));
-        self.progress.send_replace(Some(revision));
+        self.view.progress.set(Seen::UpTo(revision));
         let _ = self.view.changed.send(Changed::Everything);
 
         let mut watch = self.store.watch("", revision).await?;
@@ -165,7 +199,7 @@ impl Follower {
                 })
                 .collect()
         });
-        self.progress.send_replace(Some(commit.revision));
+        self.view.progress.set(Seen::UpTo(commit.revision));
         for change in changes {
             let _ = self.view.changed.send(Changed::Key(change));
         }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::sync::watch;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_util::sync::CancellationToken;
 
 use super::faults::Operation;
 use super::history::Cause;
@@ -108,11 +109,10 @@ impl Engine for Simulated {
             id,
             move |state| state.begin_removal(&owned, Cause::Asked),
             |_, call, mut gone| async move {
-                let mut generation = call.generation.clone();
                 loop {
                     tokio::select! {
                         biased;
-                        _ = generation.changed() => return Err(call.cut()),
+                        () = call.generation.cancelled() => return Err(call.cut()),
                         more = gone.changed() => if more.is_err() {
                             return Ok(());
                         },
@@ -153,7 +153,6 @@ impl Engine for Simulated {
             }
             state.ask_registry(reference)
         }))?;
-        let mut generation = call.generation.clone();
         for step in 0..=PULL_STEPS {
             progress(PullProgress {
                 current: PULL_SIZE * u64::from(step) / u64::from(PULL_STEPS),
@@ -167,7 +166,7 @@ impl Engine for Simulated {
             if step < PULL_STEPS {
                 tokio::select! {
                     biased;
-                    _ = generation.changed() => return Err(call.cut()),
+                    () = call.generation.cancelled() => return Err(call.cut()),
                     () = tokio::time::sleep(time / PULL_STEPS) => {}
                 }
             }
@@ -303,7 +302,7 @@ impl Engine for Simulated {
     async fn attach_stdin(&self, id: &str) -> EngineResult<Box<dyn Attachment>> {
         let shared = Arc::downgrade(&self.shared);
         self.read(Operation::Attach, id, |state| {
-            let generation = state.generation.subscribe();
+            let generation = state.generation.clone();
             let container = state.container(id)?;
             let ended = container.ended.subscribe();
             let ends = *ended.borrow();
@@ -327,10 +326,9 @@ async fn stop(
     mut ended: watch::Receiver<u64>,
     timeout: u32,
 ) -> EngineResult<()> {
-    let mut generation = call.generation.clone();
     tokio::select! {
         biased;
-        _ = generation.changed() => return Err(call.cut()),
+        () = call.generation.cancelled() => return Err(call.cut()),
         _ = ended.changed() => {}
         () = tokio::time::sleep(Duration::from_secs(u64::from(timeout))) => {
             shared.with(|state| state.kill(id, 137, Cause::Asked));
@@ -387,7 +385,7 @@ struct Held {
     /// Ends of the container when it was made.
     ends: u64,
     ended: watch::Receiver<u64>,
-    generation: watch::Receiver<u64>,
+    generation: CancellationToken,
 }
 
 #[async_trait]
@@ -395,7 +393,7 @@ impl Attachment for Held {
     async fn ended(&mut self) {
         tokio::select! {
             biased;
-            _ = self.generation.changed() => {}
+            () = self.generation.cancelled() => {}
             _ = self.ended.changed() => {}
         }
     }

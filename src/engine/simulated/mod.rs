@@ -34,6 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 pub use behaviour::{Behaviour, HINT, Probe, Run};
 pub use faults::{FaultPlan, Operation};
@@ -202,20 +203,20 @@ struct Call {
     operation: Operation,
     target: String,
     wrong: Option<Wrong>,
-    generation: tokio::sync::watch::Receiver<u64>,
+    /// Ends when the engine restarts.
+    generation: CancellationToken,
 }
 
 impl Call {
     /// The call reaches the engine, or does not.
     fn arrive(shared: &Arc<Shared>, operation: Operation, target: &str) -> EngineResult<Self> {
-        let (reachable, wrong, mut generation) = shared.with(|state| {
+        let (reachable, wrong, generation) = shared.with(|state| {
             let (at, _) = state.stamp();
             state.history.count(at, operation, target);
             let reachable = state.is_reachable();
             let wrong = reachable.then(|| state.faults.of_call(operation)).flatten();
-            (reachable, wrong, state.generation.subscribe())
+            (reachable, wrong, state.generation.clone())
         });
-        generation.mark_unchanged();
         let call = Self {
             operation,
             target: target.to_owned(),
@@ -244,10 +245,9 @@ impl Call {
             Some(Wrong::IsSlow(more)) => more,
             _ => Duration::ZERO,
         };
-        let mut generation = self.generation.clone();
         tokio::select! {
             biased;
-            _ = generation.changed() => return Err(self.cut()),
+            () = self.generation.cancelled() => return Err(self.cut()),
             () = tokio::time::sleep(time + more) => {}
         }
         match self.wrong {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::SimOptions;
 use super::behaviour::Behaviour;
@@ -168,7 +169,7 @@ pub(super) struct State {
     pub faults: Faults,
     pub unreachable_until: Option<Instant>,
     /// Bumped when the engine restarts: calls in progress are cut.
-    pub generation: watch::Sender<u64>,
+    pub generation: CancellationToken,
     timers: BTreeMap<(Instant, u64), Timer>,
     timer_count: u64,
     last_nanos: i64,
@@ -198,7 +199,7 @@ impl State {
             history: History::default(),
             faults,
             unreachable_until: None,
-            generation: watch::Sender::new(0),
+            generation: CancellationToken::new(),
             timers: BTreeMap::new(),
             timer_count: 0,
             last_nanos: 0,
@@ -347,7 +348,7 @@ impl State {
         for container in self.containers.values_mut() {
             container.log.cut();
         }
-        self.generation.send_modify(|generation| *generation += 1);
+        std::mem::take(&mut self.generation).cancel();
     }
 }
 

@@ -1,0 +1,117 @@
+//! What decides and acts: the controller, and the instances of all clusters, fed with readings of the folder. It is all of a
+//! daemon but its state directory, its socket and its way to the folder, so that the simulation runs the very same.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::clusters::Clusters;
+use super::pulls::Pulls;
+use super::{Engines, Options, Shared, folder};
+use crate::agent::Credentials;
+use crate::api;
+use crate::clock::{SharedClock, SharedIds};
+use crate::controller::Controller;
+use crate::engine::lease::Holder;
+use crate::manifest::source::Scan;
+use crate::store::{Redb, SharedStore, StoreError, View};
+
+/// What a [`Core`] is made of.
+pub struct Parts {
+    /// What to run; only how to read the folder concerns a core.
+    pub options: Options,
+    /// The state directory's id, 16 hexadecimal digits.
+    pub owner: String,
+    /// The folder, as an absolute path.
+    pub folder: PathBuf,
+    /// The time.
+    pub clock: SharedClock,
+    /// Ids of new tasks.
+    pub ids: SharedIds,
+    /// The state.
+    pub store: SharedStore,
+    /// The same, where it is a file.
+    pub file: Option<Arc<Redb>>,
+    /// What is seen of the store; it has listed it.
+    pub view: Arc<View>,
+    /// Where the instances' engines are.
+    pub engines: Engines,
+    /// In whose name clusters are held.
+    pub holder: Holder,
+    /// Where registry credentials come from.
+    pub credentials: Option<Credentials>,
+}
+
+/// See the [module's documentation](self).
+pub struct Core {
+    pub(super) shared: Arc<Shared>,
+    pub(super) clusters: Arc<Clusters>,
+}
+
+impl Core {
+    /// Becomes the store's controller. Nothing runs yet.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn new(parts: Parts) -> Result<Self, StoreError> {
+        let epoch = parts.store.acquire("controller").await?;
+        let controller = Controller::new(
+            Arc::clone(&parts.store),
+            Arc::clone(&parts.view),
+            epoch,
+            Arc::clone(&parts.clock),
+            parts.ids,
+        );
+        let shared = Arc::new(Shared {
+            options: parts.options,
+            owner: parts.owner,
+            folder: parts.folder,
+            clock: parts.clock,
+            store: parts.store,
+            file: parts.file,
+            view: parts.view,
+            engines: parts.engines,
+            api_engines: api::Engines::default(),
+            holder: parts.holder,
+            credentials: parts.credentials,
+            status: watch::Sender::default(),
+            controller,
+            removing: AtomicBool::new(false),
+            shutdown: CancellationToken::new(),
+            pulls: Pulls::default(),
+            fatal: watch::Sender::new(None),
+        });
+        let clusters = Arc::new(Clusters::new(Arc::clone(&shared)));
+        Ok(Self { shared, clusters })
+    }
+
+    /// Starts the controller. It decides nothing before [`follow`](Self::follow) has brought it a folder, and that only
+    /// after what runs in the folder's clusters is known.
+    pub fn start(&self, parts: &TaskTracker, stop: &CancellationToken) {
+        let (shared, stop) = (Arc::clone(&self.shared), stop.clone());
+        parts.spawn(async move {
+            if let Err(error) = shared.controller.run(stop).await {
+                shared.fatal.send_replace(Some(error.to_string()));
+            }
+        });
+    }
+
+    /// Follows readings of the folder until `stop`, or until there are no more.
+    pub fn follow(
+        &self,
+        scans: mpsc::Receiver<Scan>,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (shared, clusters) = (Arc::clone(&self.shared), Arc::clone(&self.clusters));
+        folder::follow(shared, clusters, scans, stop)
+    }
+
+    /// Why everything must end, once it must.
+    pub fn fatal(&self) -> watch::Receiver<Option<String>> {
+        self.shared.fatal.subscribe()
+    }
+}
