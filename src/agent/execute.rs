@@ -16,7 +16,7 @@ use crate::engine::translate::{self, Additions, Context, is_same, names};
 use crate::engine::{
     ContainerState, CreateBody, EngineError, EngineResult, ErrorKind, LogOptions, ObservedContainer,
 };
-use crate::model::{HealthStatus, TaskId, TaskRecord, TaskSpec, VolumeKind};
+use crate::model::{ClusterName, HealthStatus, TaskId, TaskRecord, TaskSpec, VolumeKind};
 
 /// Last lines that are kept of a container.
 const LINES: u32 = 20;
@@ -264,14 +264,20 @@ impl Hands<'_> {
     async fn create_volume(&self, order: &Order, volume: &str) -> EngineResult<()> {
         let context = self.shared.context(order.seq)?;
         let bodies = translate::volume_bodies(&order.spec, &order.record, &context);
+        let kind = order.spec.volumes.iter().find(|spec| spec.name == volume);
+        let kind = kind.map(|spec| &spec.kind);
         let Some(body) = bodies.get(volume) else {
-            return Ok(());
+            return match kind {
+                Some(VolumeKind::FileSystem { id, .. }) => {
+                    Err(unmapped(volume, id, &order.record.cluster))
+                }
+                _ => Ok(()),
+            };
         };
-        let of_task = order
-            .spec
-            .volumes
-            .iter()
-            .any(|spec| spec.name == volume && matches!(spec.kind, VolumeKind::Task { .. }));
+        let of_task = matches!(
+            kind,
+            Some(VolumeKind::Task { .. } | VolumeKind::FileSystem { .. })
+        );
         // Before the call: an answer that is lost must not leave a volume that nobody removes.
         if of_task {
             self.shared.volumes.add(self.task, &body.name);
@@ -332,6 +338,19 @@ impl Hands<'_> {
             )),
         }
     }
+}
+
+/// A file system that its cluster does not know.
+fn unmapped(volume: &str, id: &str, cluster: &ClusterName) -> EngineError {
+    EngineError::new(
+        "create volume",
+        volume,
+        ErrorKind::Invalid,
+        format!(
+            "cluster {cluster} does not say where file system {id} is: write `fileSystems: {{{id}: {{nfs: 'server:/path'}}}}` \
+             in its manifest"
+        ),
+    )
 }
 
 /// What was seen of a container.

@@ -29,6 +29,7 @@ pub mod cleanup;
 mod execute;
 pub mod facts;
 mod gate;
+mod host;
 mod images;
 mod known;
 mod observe;

@@ -1,5 +1,6 @@
 //! The instance as its agent registers it.
 
+use super::host;
 use super::report::registered;
 use super::shared::Shared;
 use crate::engine::EngineInfo;
@@ -61,6 +62,11 @@ fn describe(shared: &Shared, info: &EngineInfo, connected: bool, now: Timestamp)
             .iter()
             .map(|port| (Protocol::Tcp, *port))
             .collect::<PortSet>(),
+        dynamic_ports: host::dynamic_ports(info),
+        gpus: match &spec.gpus {
+            Some(named) => named.iter().cloned().collect(),
+            None => host::gpus(info),
+        },
         attributes,
         registered_at: now,
         connected,
@@ -80,7 +86,7 @@ fn attributes(info: &EngineInfo) -> std::collections::BTreeMap<String, String> {
         ("ecs.cpu-architecture".to_owned(), architecture.to_owned()),
     ]);
     for driver in &info.log_drivers {
-        let name = format!("com.amazonaws.ecs.capability.logging-driver.{driver}");
+        let name = format!("{}{driver}", Instance::LOG_DRIVER);
         attributes.insert(name, String::new());
     }
     let network = "ecs.capability.task-eni".to_owned();

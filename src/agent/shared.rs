@@ -131,10 +131,9 @@ impl Shared {
     /// `Unreachable` before the engine answered for the first time.
     pub fn context(&self, seq: u64) -> EngineResult<Context> {
         let info = self.info()?;
-        let published = {
+        let cluster = {
             let state = self.view.read();
-            let cluster = state.clusters.get(&self.config.cluster);
-            cluster.is_none_or(|cluster| cluster.publish_awsvpc_ports)
+            state.clusters.get(&self.config.cluster).cloned()
         };
         Ok(Context {
             owner: self.config.owner.clone(),
@@ -143,7 +142,15 @@ impl Shared {
             seq,
             pause_image: pause::image_reference(&info.architecture),
             facts: EngineFacts::from(info.as_ref()),
-            publish_awsvpc_ports: published,
+            publish_awsvpc_ports: cluster.as_ref().is_none_or(|c| c.publish_awsvpc_ports),
+            log_drivers: cluster
+                .as_ref()
+                .map(|c| c.log_drivers.clone())
+                .unwrap_or_default(),
+            file_systems: cluster
+                .as_ref()
+                .map(|c| c.file_systems.clone())
+                .unwrap_or_default(),
         })
     }
 

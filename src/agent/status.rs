@@ -7,8 +7,8 @@ use super::known::{Containers, Known, Phase};
 use super::stop::{self, Stop};
 use crate::engine::{ContainerState, ObservedContainer};
 use crate::model::{
-    ContainerStatus, HealthStatus, LastStatus, NetworkBinding, NetworkMode, Protocol, StopCode,
-    TaskStatus, Timestamp,
+    ContainerStatus, HealthStatus, LastStatus, NetworkBinding, NetworkMode, PortMapping, Protocol,
+    StopCode, TaskStatus, Timestamp,
 };
 
 const REMOVED: &str = "the container was removed from outside";
@@ -274,10 +274,10 @@ fn bindings(
     found: &ObservedContainer,
     mode: NetworkMode,
 ) -> Vec<NetworkBinding> {
-    let mapped: BTreeSet<(u16, Protocol)> = known
-        .spec
-        .port_mappings
+    let mappings = &known.spec.port_mappings;
+    let mapped: BTreeSet<(u16, Protocol)> = mappings
         .iter()
+        .filter(|mapping| mapping.count() == 1)
         .map(|mapping| (mapping.container_port, mapping.protocol))
         .collect();
     if mode == NetworkMode::Host {
@@ -288,6 +288,7 @@ fn bindings(
                 container_port: port,
                 host_port: port,
                 protocol,
+                count: 1,
             })
             .collect();
     }
@@ -297,13 +298,38 @@ fn bindings(
         .filter(|port| mapped.contains(&(port.container_port, port.protocol)))
         .collect();
     ports.sort();
-    ports
-        .into_iter()
-        .map(|port| NetworkBinding {
-            bind_ip: port.host_ip.clone(),
-            container_port: port.container_port,
-            host_port: port.host_port,
-            protocol: port.protocol,
+    let single = ports.into_iter().map(|port| NetworkBinding {
+        bind_ip: port.host_ip.clone(),
+        container_port: port.container_port,
+        host_port: port.host_port,
+        protocol: port.protocol,
+        count: 1,
+    });
+    let ranges = mappings
+        .iter()
+        .filter(|mapping| mapping.count() > 1)
+        .flat_map(|mapping| range_bindings(mapping, found));
+    single.chain(ranges).collect()
+}
+
+/// A range is one binding for each address of the host, named by its first port.
+fn range_bindings(
+    mapping: &PortMapping,
+    found: &ObservedContainer,
+) -> impl Iterator<Item = NetworkBinding> {
+    let mut firsts: Vec<_> = found
+        .ports
+        .iter()
+        .filter(|port| {
+            port.container_port == mapping.container_port && port.protocol == mapping.protocol
         })
-        .collect()
+        .collect();
+    firsts.sort();
+    firsts.into_iter().map(|port| NetworkBinding {
+        bind_ip: port.host_ip.clone(),
+        container_port: port.container_port,
+        host_port: port.host_port,
+        protocol: port.protocol,
+        count: mapping.count(),
+    })
 }

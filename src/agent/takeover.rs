@@ -201,6 +201,8 @@ mod tests {
                 cpus: 2,
             },
             publish_awsvpc_ports: true,
+            log_drivers: BTreeMap::new(),
+            file_systems: BTreeMap::new(),
         };
         let container = spec.container(name).expect("a container of the task");
         ObservedContainer {

@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use super::decision::{Decision, NewEvent, Plan};
 use super::events;
 use super::inputs::Inputs;
-use super::placement::reservation;
 use crate::clock::IdGen;
 use crate::model::{
-    DesiredStatus, EventLevel, InstanceId, Reserved, ServiceEvent, StopOrder, TaskId, TaskRecord,
-    Timestamp,
+    DesiredStatus, EventLevel, InstanceId, Reservation, Reserved, ServiceEvent, StopOrder, TaskId,
+    TaskRecord, Timestamp,
 };
 use crate::store::{Epoch, Txn, keys};
 
@@ -80,7 +79,7 @@ fn settled(inputs: &Inputs) -> BTreeMap<InstanceId, Reserved> {
         if over || entry.lost.is_some() {
             reserved.0.remove(id);
         } else if !reserved.0.contains_key(id) {
-            let held = reservation(spec.as_deref(), &entry.record.ports);
+            let held = Reservation::of(spec.as_deref(), &entry.record.ports, &entry.record.gpus);
             reserved.0.insert(id.clone(), held);
         }
     }
@@ -151,6 +150,7 @@ impl<'a> Draft<'a> {
                 revision,
                 spec,
                 ports,
+                gpus,
                 dns_names,
                 ..
             } => {
@@ -170,6 +170,7 @@ impl<'a> Draft<'a> {
                     created_at: self.now,
                     dns_names: dns_names.clone(),
                     ports: ports.clone(),
+                    gpus: gpus.clone(),
                 };
                 self.hold(&record);
                 self.started.push(record.id.clone());
@@ -221,7 +222,7 @@ impl<'a> Draft<'a> {
             tasks.find_map(|(entry, spec)| spec.clone().filter(|_| entry.record.spec == task.spec))
         };
         let spec = wanted.map(|definition| definition.spec.clone());
-        let held = reservation(spec.or_else(of_another).as_deref(), &task.ports);
+        let held = Reservation::of(spec.or_else(of_another).as_deref(), &task.ports, &task.gpus);
         if let Some(reserved) = self.reserved.get_mut(&task.instance) {
             reserved.0.insert(task.id.clone(), held);
         }

@@ -1,5 +1,6 @@
 //! What a plan decides, as data with one stable line of text each.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::model::{
@@ -22,6 +23,8 @@ pub enum Decision {
         spec: SpecHash,
         /// The host ports it gets.
         ports: Vec<PortClaim>,
+        /// The GPUs its containers get.
+        gpus: BTreeMap<String, Vec<String>>,
         /// The names it answers to on the cluster's network.
         dns_names: Vec<String>,
         /// Why.

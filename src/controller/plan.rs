@@ -302,6 +302,7 @@ impl<'a> Draft<'a> {
             revision: definition.revision.clone(),
             spec: definition.hash.clone(),
             ports: placed.ports,
+            gpus: placed.gpus,
             dns_names: vec![self.input.service.to_string()],
             cause,
         });
@@ -313,13 +314,17 @@ impl<'a> Draft<'a> {
     }
 
     /// What is asked of placement for a task of `spec`.
-    pub fn request<'r>(&self, spec: &'r TaskSpec) -> Request<'r> {
+    pub fn request<'r>(&self, spec: &'r TaskSpec) -> Request<'r>
+    where
+        'a: 'r,
+    {
         let constraints = self.input.desired.map(|spec| &spec.placement_constraints);
         Request {
             spec,
             distinct: constraints
                 .is_some_and(|all| all.contains(&PlacementConstraint::DistinctInstance)),
             publish_awsvpc: self.input.cluster.publish_awsvpc_ports,
+            log_drivers: &self.input.cluster.log_drivers,
             only: None,
         }
     }

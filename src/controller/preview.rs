@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::decision::{Decision, Plan};
 use super::inputs::{Inputs, InstanceInput};
-use super::placement::reservation;
 use super::registrar;
 use crate::model::{
-    ClusterSpec, Desired, Instance, InstanceSpec, Reserved, Resources, TaskId, Timestamp,
+    ClusterSpec, Desired, Instance, InstanceSpec, Reservation, Reserved, Resources, TaskId,
+    Timestamp,
 };
 use crate::store::state::{InstanceKey, ServiceKey};
 use crate::store::{Epoch, State};
@@ -72,6 +72,12 @@ fn unregistered(spec: &InstanceSpec, now: Timestamp) -> InstanceInput {
                 memory: u64::MAX,
             },
             reserved_ports: Default::default(),
+            dynamic_ports: Default::default(),
+            // As with CPU: nothing is known of it, so nothing is short.
+            gpus: match &spec.gpus {
+                Some(named) => named.iter().cloned().collect(),
+                None => (0..64).map(|gpu: u32| gpu.to_string()).collect(),
+            },
             attributes: spec.attributes.clone(),
             registered_at: now,
             connected: true,
@@ -86,7 +92,10 @@ fn unregistered(spec: &InstanceSpec, now: Timestamp) -> InstanceInput {
 
 fn book(booked: &mut BTreeMap<InstanceKey, Reserved>, inputs: &Inputs, decision: &Decision) {
     let Decision::StartTask {
-        instance, ports, ..
+        instance,
+        ports,
+        gpus,
+        ..
     } = decision
     else {
         return;
@@ -97,5 +106,5 @@ fn book(booked: &mut BTreeMap<InstanceKey, Reserved>, inputs: &Inputs, decision:
         .or_default();
     // No id was given; any that no other has will do.
     let id = TaskId::new(format!("preview-{}", reserved.0.len()));
-    reserved.0.insert(id, reservation(spec, ports));
+    reserved.0.insert(id, Reservation::of(spec, ports, gpus));
 }

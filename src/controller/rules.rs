@@ -427,8 +427,8 @@ fn ports_follow_the_network_mode() {
         ports(&starts(&World::of(1, spec)))
     };
     assert_eq!(of(NetworkMode::Bridge, Some(8080)), [8080]);
-    assert!(of(NetworkMode::Bridge, None)[0] >= 32768);
-    assert!(of(NetworkMode::Bridge, Some(0))[0] >= 32768);
+    assert!(of(NetworkMode::Bridge, None)[0] >= 49153);
+    assert!(of(NetworkMode::Bridge, Some(0))[0] >= 49153);
     assert_eq!(of(NetworkMode::Host, None), [80]);
     assert_eq!(of(NetworkMode::Awsvpc, Some(80)), [0], "the engine chooses");
     assert!(of(NetworkMode::None, None).is_empty());

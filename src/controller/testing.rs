@@ -40,6 +40,7 @@ pub fn with_health_check(mut spec: TaskSpec) -> TaskSpec {
 pub fn with_port(mut spec: TaskSpec, host_port: Option<u16>) -> TaskSpec {
     app(&mut spec).port_mappings.push(PortMapping {
         container_port: 80,
+        last_container_port: None,
         host_port,
         protocol: crate::model::Protocol::Tcp,
         name: None,
@@ -78,6 +79,8 @@ pub fn instance(id: &str) -> Instance {
             memory: 8192,
         },
         reserved_ports: Default::default(),
+        dynamic_ports: Default::default(),
+        gpus: Default::default(),
         attributes: BTreeMap::new(),
         registered_at: Timestamp::from_millis(0),
         connected: true,
@@ -234,24 +237,22 @@ impl World {
                 revision,
                 spec,
                 ports,
+                gpus,
                 dns_names,
                 ..
             } => {
                 self.ids += 1;
                 let id = TaskId::new(format!("task{:08}{:020}", self.ids, 0));
-                let held = Reservation {
-                    resources: Resources::needed_by(&self.specs[&spec]),
-                    ports: ports
-                        .iter()
-                        .filter(|claim| claim.host_port > 0)
-                        .map(|claim| (claim.protocol, claim.host_port))
-                        .collect(),
-                };
+                let held = Reservation::of(Some(&self.specs[&spec]), &ports, &gpus);
                 let booked = &mut self.instances.get_mut(&instance).expect("placed").2;
                 for (other, reservation) in &booked.0 {
                     assert!(
                         reservation.ports.is_disjoint(&held.ports),
                         "{other} holds a port of {id}"
+                    );
+                    assert!(
+                        reservation.gpus.is_disjoint(&held.gpus),
+                        "{other} holds a GPU of {id}"
                     );
                 }
                 booked.0.insert(id.clone(), held);
@@ -270,6 +271,7 @@ impl World {
                     created_at: self.now,
                     dns_names,
                     ports,
+                    gpus,
                 };
                 let task = Task {
                     record,

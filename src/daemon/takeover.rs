@@ -10,7 +10,7 @@ use super::Shared;
 use crate::agent::takeover::{Recovered, recover};
 use crate::engine::{ObservedContainer, SharedEngine, labels};
 use crate::model::{
-    ClusterSpec, InstanceSpec, Reservation, Reserved, Resources, TaskDefinitionRecord, TaskSpec,
+    ClusterSpec, InstanceSpec, Reservation, Reserved, TaskDefinitionRecord, TaskSpec,
 };
 use crate::store::{Epoch, State, Txn, keys};
 
@@ -123,16 +123,7 @@ fn writes(
     let mut puts = Vec::new();
     for (id, task) in &lost.tasks {
         if let Some(spec) = lost.specs.get(&task.record.spec) {
-            let ports = task
-                .record
-                .ports
-                .iter()
-                .filter(|p| p.host_port > 0)
-                .map(|p| (p.protocol, p.host_port));
-            let held = Reservation {
-                resources: Resources::needed_by(spec),
-                ports: ports.collect(),
-            };
+            let held = Reservation::of(Some(spec), &task.record.ports, &task.record.gpus);
             reserved.0.insert(id.clone(), held);
         }
         puts.push((keys::task(&cluster.name, id), &task.record));

@@ -180,6 +180,23 @@ pub struct HostConfig {
     /// Resource limits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ulimits: Vec<UlimitBody>,
+    /// GPUs and the like.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub device_requests: Vec<DeviceRequestBody>,
+}
+
+/// Devices that a driver of the engine picks.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DeviceRequestBody {
+    /// How many; -1: all. Absent where `device_ids` names them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<i64>,
+    /// Which ones.
+    #[serde(rename = "DeviceIDs", skip_serializing_if = "Vec::is_empty")]
+    pub device_ids: Vec<String>,
+    /// What the driver must be able to give: any of the lists, all of a list.
+    pub capabilities: Vec<Vec<String>>,
 }
 
 /// Where a port is published.

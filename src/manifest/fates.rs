@@ -322,7 +322,6 @@ mod tests {
         let spec = json!({
             "taskRoleArn": "arn:aws:iam::1:role/x",
             "requiresCompatibilities": ["EC2", "MANAGED_INSTANCES"],
-            "pidMode": "task",
             "containerDefinitions": [
                 {"name": "a", "dockerLabels": {"secrets": "no member"}},
                 {"name": "b", "secrets": [{"name": "A", "valueFrom": "x"}],
@@ -337,7 +336,6 @@ mod tests {
                     "not yet"
                 ),
                 ("/containerDefinitions/1/secrets".to_owned(), "refused"),
-                ("/pidMode".to_owned(), "refused"),
                 ("/requiresCompatibilities/1".to_owned(), "not possible"),
                 ("/taskRoleArn".to_owned(), "no effect"),
             ]

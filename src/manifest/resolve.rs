@@ -9,11 +9,11 @@ use super::quantity::{cpu_units, memory_mib};
 use super::types as raw;
 use crate::model::arn::Named;
 use crate::model::{
-    ClusterName, ClusterSpec, Condition, ContainerSpec, Dependency, EngineEndpoint, Family,
+    ClusterName, ClusterSpec, Condition, ContainerSpec, Dependency, EngineEndpoint, Family, Gpus,
     HealthCheck, InstanceDesired, InstanceId, InstanceSpec, LinuxSpec, LogConfig, MountPoint,
-    NamespaceMode, NetworkMode, PlacementConstraint, PortMapping, Protocol, RestartPolicy,
-    SchedulingStrategy, ServiceName, ServiceSpec, TaskSpec, Ulimit, VolumeKind, VolumeSpec,
-    ceil_percent, floor_percent,
+    NamespaceMode, NetworkMode, NfsExport, PlacementConstraint, PortMapping, Protocol,
+    RestartPolicy, SchedulingStrategy, ServiceName, ServiceSpec, TaskSpec, Ulimit, VolumeKind,
+    VolumeSpec, ceil_percent, floor_percent,
 };
 
 /// The family and revision that `taskDefinition` names: `family`, `family:revision`, or the ARN of either. The revision in
@@ -126,6 +126,7 @@ pub fn cluster(
                     EngineEndpoint::Address(endpoint.to_owned())
                 }),
             attributes: instance.attributes.clone(),
+            gpus: instance.gpus.clone(),
             desired: match instance.status {
                 Some(raw::ContainerInstanceStatus::Draining) => InstanceDesired::Draining,
                 _ => InstanceDesired::Active,
@@ -145,6 +146,25 @@ pub fn cluster(
             .healthy_after_seconds
             .unwrap_or(ClusterSpec::HEALTHY_AFTER),
         publish_awsvpc_ports: cluster.publish_awsvpc_ports.unwrap_or(true),
+        log_drivers: cluster
+            .log_driver_overrides
+            .iter()
+            .map(|(name, other)| {
+                let config = LogConfig {
+                    driver: other.log_driver.clone(),
+                    options: other.options.clone(),
+                };
+                (name.clone(), config)
+            })
+            .collect(),
+        file_systems: cluster
+            .file_systems
+            .iter()
+            .filter_map(|(id, found)| {
+                let export = NfsExport::parse(&found.nfs, found.options.as_deref())?;
+                Some((id.clone(), export))
+            })
+            .collect(),
         manifest_hash: manifest_hash.to_owned(),
     }
 }
@@ -294,13 +314,17 @@ fn container(c: &raw::ContainerDefinition, network_mode: NetworkMode) -> Contain
         depends_on: dependencies(c),
         start_timeout: c.start_timeout,
         stop_timeout: c.stop_timeout,
-        health_check: c.health_check.as_ref().map(|check| HealthCheck {
-            command: check.command.clone(),
-            interval: check.interval.unwrap_or(30),
-            timeout: check.timeout.unwrap_or(5),
-            retries: check.retries.unwrap_or(3),
-            start_period: check.start_period.unwrap_or(0),
-        }),
+        health_check: c
+            .health_check
+            .as_ref()
+            .filter(|check| check.is_run())
+            .map(|check| HealthCheck {
+                command: check.command.clone(),
+                interval: check.interval.unwrap_or(30),
+                timeout: check.timeout.unwrap_or(5),
+                retries: check.retries.unwrap_or(3),
+                start_period: check.start_period.unwrap_or(0),
+            }),
         restart_policy: c
             .restart_policy
             .as_ref()
@@ -350,13 +374,41 @@ fn container(c: &raw::ContainerDefinition, network_mode: NetworkMode) -> Contain
             .as_ref()
             .map(linux)
             .filter(|linux| *linux != LinuxSpec::default()),
+        gpus: gpus(&c.resource_requirements),
     }
 }
 
+/// What the container asks of GPUs in all.
+fn gpus(requirements: &[raw::ResourceRequirement]) -> Option<Gpus> {
+    requirements
+        .iter()
+        .filter(|requirement| requirement.kind == raw::ResourceType::Gpu)
+        .filter_map(|requirement| match requirement.value.as_deref()? {
+            "ALL" => Some(Gpus::All),
+            number => number.parse().ok().filter(|n| *n > 0).map(Gpus::Count),
+        })
+        .reduce(|one, other| match (one, other) {
+            (Gpus::Count(one), Gpus::Count(other)) => Gpus::Count(one.saturating_add(other)),
+            _ => Gpus::All,
+        })
+}
+
+/// First and last port of `first-last`; none if it is no range.
+pub fn port_range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-')?;
+    let range: (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+    (range.0 > 0 && range.0 < range.1).then_some(range)
+}
+
 fn port(mapping: &raw::PortMapping, network_mode: NetworkMode) -> Option<PortMapping> {
-    let container_port = mapping.container_port?;
+    let range = mapping.container_port_range.as_deref();
+    let (container_port, last_container_port) = match range.and_then(port_range) {
+        Some((first, last)) => (first, Some(last)),
+        None => (mapping.container_port?, None),
+    };
     Some(PortMapping {
         container_port,
+        last_container_port,
         host_port: match network_mode {
             NetworkMode::Bridge => mapping.host_port.filter(|port| *port > 0),
             NetworkMode::Host => Some(container_port),
@@ -401,19 +453,11 @@ fn dependencies(c: &raw::ContainerDefinition) -> Vec<Dependency> {
     all
 }
 
-/// `awslogs` and `awsfirelens` need AWS: their output stays on the engine, in files that `longshore logs` reads.
+/// As written: what a driver becomes is the cluster's to say.
 fn log(log: &raw::LogConfiguration) -> LogConfig {
-    match log.log_driver {
-        raw::LogDriver::Awslogs | raw::LogDriver::Awsfirelens => LogConfig {
-            driver: raw::LogDriver::JsonFile.as_str().to_owned(),
-            options: [("max-size", "10m"), ("max-file", "3")]
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .into(),
-        },
-        driver => LogConfig {
-            driver: driver.as_str().to_owned(),
-            options: log.options.clone(),
-        },
+    LogConfig {
+        driver: log.log_driver.as_str().to_owned(),
+        options: log.options.clone(),
     }
 }
 
@@ -469,12 +513,30 @@ fn linux(linux: &raw::LinuxParameters) -> LinuxSpec {
     }
 }
 
+/// What the cluster's `fileSystems` are asked for: an access point leads to another folder than the file system itself.
+pub fn file_system_key(efs: &raw::EfsVolumeConfiguration) -> &str {
+    efs.authorization_config
+        .as_ref()
+        .and_then(|config| config.access_point_id.as_deref())
+        .filter(|id| !id.is_empty())
+        .unwrap_or(&efs.file_system_id)
+}
+
 fn volume(volume: &raw::Volume) -> VolumeSpec {
     let path = volume
         .host
         .as_ref()
         .and_then(|host| host.source_path.clone())
         .filter(|path| !path.is_empty());
+    if let Some(efs) = &volume.efs_volume_configuration {
+        return VolumeSpec {
+            name: volume.name.clone(),
+            kind: VolumeKind::FileSystem {
+                id: file_system_key(efs).to_owned(),
+                root_directory: efs.root_directory.clone().unwrap_or_else(|| "/".to_owned()),
+            },
+        };
+    }
     let kind = match (&volume.docker_volume_configuration, path) {
         (Some(docker), _) if docker.scope == Some(raw::VolumeScope::Shared) => VolumeKind::Shared {
             autoprovision: docker.autoprovision.unwrap_or(false),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{ClusterName, InstanceId};
 use super::instance::InstanceDesired;
+use super::task_spec::LogConfig;
 
 /// A Cluster manifest, resolved. The cluster `default` has [`ClusterSpec::named`] when no file declares it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,12 @@ pub struct ClusterSpec {
     pub healthy_after: u32,
     /// Whether `awsvpc` ports are published on the host, at ports that the engine chooses.
     pub publish_awsvpc_ports: bool,
+    /// What stands for a log driver that a definition names, by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub log_drivers: BTreeMap<String, LogConfig>,
+    /// Where file systems are, by their id or an access point's on AWS.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub file_systems: BTreeMap<String, NfsExport>,
     /// Hash of the manifest it came from; empty for the implied `default`.
     #[serde(default)]
     pub manifest_hash: String,
@@ -42,8 +49,58 @@ impl ClusterSpec {
             instances: vec![InstanceSpec::local()],
             healthy_after: Self::HEALTHY_AFTER,
             publish_awsvpc_ports: true,
+            log_drivers: BTreeMap::new(),
+            file_systems: BTreeMap::new(),
             manifest_hash: String::new(),
         }
+    }
+}
+
+/// A folder that a server exports by NFS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NfsExport {
+    /// Name or address of the server.
+    pub server: String,
+    /// Absolute path there.
+    pub path: String,
+    /// Mount options, separated by commas.
+    pub options: String,
+}
+
+impl NfsExport {
+    /// Mount options where the manifest has none: the protocol that EFS speaks.
+    pub const OPTIONS: &'static str = "nfsvers=4.1";
+
+    /// Reads `server:/path`; none if it is not of that form.
+    pub fn parse(text: &str, options: Option<&str>) -> Option<Self> {
+        let (server, path) = text.split_once(":/")?;
+        let bare = server.trim_start_matches('[').trim_end_matches(']');
+        let good = !bare.is_empty() && !bare.contains([' ', ',', '/']) && !path.contains(',');
+        good.then(|| Self {
+            server: bare.to_owned(),
+            path: format!("/{}", path.trim_end_matches('/')),
+            options: options
+                .filter(|options| !options.is_empty())
+                .unwrap_or(Self::OPTIONS)
+                .to_owned(),
+        })
+    }
+
+    /// What Docker's `local` driver mounts a folder below the export with.
+    pub fn driver_opts(&self, root_directory: &str) -> BTreeMap<String, String> {
+        let below = root_directory.trim_matches('/');
+        let path = match (self.path.as_str(), below) {
+            (path, "") => path.to_owned(),
+            ("/", below) => format!("/{below}"),
+            (path, below) => format!("{path}/{below}"),
+        };
+        [
+            ("type", "nfs".to_owned()),
+            ("o", format!("addr={},{}", self.server, self.options)),
+            ("device", format!(":{path}")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
     }
 }
 
@@ -60,6 +117,9 @@ pub struct InstanceSpec {
     /// ACTIVE or DRAINING.
     #[serde(default)]
     pub desired: InstanceDesired,
+    /// Its GPUs, as the container runtime names them; absent: those that its agent finds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<Vec<String>>,
 }
 
 impl InstanceSpec {
@@ -70,6 +130,7 @@ impl InstanceSpec {
             endpoint: EngineEndpoint::Local,
             attributes: BTreeMap::new(),
             desired: InstanceDesired::Active,
+            gpus: None,
         }
     }
 }
@@ -82,4 +143,32 @@ pub enum EngineEndpoint {
     Local,
     /// A `unix://`, `tcp://` or `ssh://` address.
     Address(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_is_mounted_at_the_folder_that_the_volume_names() {
+        let device = |text: &str, below: &str| {
+            let export = NfsExport::parse(text, None)?;
+            let options = export.driver_opts(below);
+            Some(format!("{} {}", options["o"], options["device"]))
+        };
+        let line = |text: &str| Some(format!("addr={text}"));
+        assert_eq!(
+            device("nas:/srv/data", "/"),
+            line("nas,nfsvers=4.1 :/srv/data")
+        );
+        assert_eq!(
+            device("nas:/srv/data/", "/a/b/"),
+            line("nas,nfsvers=4.1 :/srv/data/a/b")
+        );
+        assert_eq!(device("10.0.0.1:/", "a"), line("10.0.0.1,nfsvers=4.1 :/a"));
+        assert_eq!(device("[fd00::1]:/x", "/"), line("fd00::1,nfsvers=4.1 :/x"));
+        for wrong in ["nas", "nas:srv", ":/srv", "a,b:/srv"] {
+            assert_eq!(NfsExport::parse(wrong, None), None, "{wrong}");
+        }
+    }
 }

@@ -64,6 +64,63 @@ pub struct PortClaim {
     pub protocol: Protocol,
     /// Port on the host; 0: the engine chooses when the container starts (`awsvpc` ports published for convenience).
     pub host_port: u16,
+    /// How many ports from these on, at least one: more than one is a range, without a gap on either side.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u16,
+}
+
+const fn one() -> u16 {
+    1
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if asks for a reference"
+)]
+const fn is_one(count: &u16) -> bool {
+    *count == 1
+}
+
+impl PortClaim {
+    /// The ports of the host that are booked; none where the engine chooses.
+    pub fn host_ports(&self) -> impl Iterator<Item = u16> + use<> {
+        let booked = if self.host_port > 0 { self.count } else { 0 };
+        (0..booked).filter_map({
+            let first = self.host_port;
+            move |offset| first.checked_add(offset)
+        })
+    }
+}
+
+/// The ports of a host among which placement chooses where a definition leaves it open, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortRange {
+    /// The first.
+    pub first: u16,
+    /// The last.
+    pub last: u16,
+}
+
+impl Default for PortRange {
+    /// What the ECS agent takes where it cannot read the kernel's own range (semantics §2b, *hostPort*).
+    fn default() -> Self {
+        Self {
+            first: 49153,
+            last: 65535,
+        }
+    }
+}
+
+impl PortRange {
+    /// Whether `port` is one of them.
+    pub fn contains(self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+
+    /// How many there are, less one.
+    pub fn span(self) -> u16 {
+        self.last.saturating_sub(self.first)
+    }
 }
 
 /// `clusters/<c>/instances/<id>`: a container instance as its agent registered it.
@@ -84,6 +141,12 @@ pub struct Instance {
     /// Ports that are never given to tasks.
     #[serde(default)]
     pub reserved_ports: PortSet,
+    /// Where dynamic host ports are taken from.
+    #[serde(default)]
+    pub dynamic_ports: PortRange,
+    /// Its GPUs, as the container runtime names them (an index or a UUID).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub gpus: BTreeSet<String>,
     /// Built-in (`ecs.os-type`, `ecs.cpu-architecture`, …) and the manifest's own.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
@@ -93,6 +156,24 @@ pub struct Instance {
     pub connected: bool,
     /// When `connected` last changed.
     pub connected_at: Timestamp,
+}
+
+impl Instance {
+    /// What an attribute begins with that says which log driver the engine has.
+    pub const LOG_DRIVER: &'static str = "com.amazonaws.ecs.capability.logging-driver.";
+
+    /// Whether its engine can write logs with this driver. One that has not said which it has is believed to.
+    pub fn has_log_driver(&self, driver: &str) -> bool {
+        let mut drivers = self
+            .attributes
+            .keys()
+            .filter_map(|name| name.strip_prefix(Self::LOG_DRIVER))
+            .peekable();
+        // Docker lists what can be plugged in; these two are always there.
+        matches!(driver, "none" | "local")
+            || drivers.peek().is_none()
+            || drivers.any(|d| d == driver)
+    }
 }
 
 /// `clusters/<c>/instances/<id>/desired`.
@@ -114,6 +195,28 @@ pub struct Reservation {
     /// Host ports with a number.
     #[serde(default)]
     pub ports: PortSet,
+    /// GPUs.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub gpus: BTreeSet<String>,
+}
+
+impl Reservation {
+    /// What a task of `spec` with those ports and GPUs holds. Where the specification is lost, its ports and GPUs are all
+    /// that is known.
+    pub fn of(
+        spec: Option<&TaskSpec>,
+        ports: &[PortClaim],
+        gpus: &BTreeMap<String, Vec<String>>,
+    ) -> Self {
+        Self {
+            resources: spec.map(Resources::needed_by).unwrap_or_default(),
+            ports: ports
+                .iter()
+                .flat_map(|claim| claim.host_ports().map(|port| (claim.protocol, port)))
+                .collect(),
+            gpus: gpus.values().flatten().cloned().collect(),
+        }
+    }
 }
 
 /// `clusters/<c>/instances/<id>/reserved`: what its tasks that are not STOPPED hold. Each placement compares and sets it.

@@ -17,14 +17,14 @@ pub mod task_definition;
 pub mod task_spec;
 pub mod time;
 
-pub use cluster::{ClusterSpec, EngineEndpoint, InstanceSpec};
+pub use cluster::{ClusterSpec, EngineEndpoint, InstanceSpec, NfsExport};
 pub use desired::{Desired, RegisteredDefinition, Source};
 pub use event::{EventLevel, ServiceEvent};
 pub use ids::{
     ClusterName, DeploymentId, Family, InstanceId, RevisionRef, ServiceName, SpecHash, TaskId,
 };
 pub use instance::{
-    Instance, InstanceDesired, PortClaim, PortSet, Reservation, Reserved, Resources,
+    Instance, InstanceDesired, PortClaim, PortRange, PortSet, Reservation, Reserved, Resources,
     fixed_host_ports,
 };
 pub use service::{
@@ -38,7 +38,7 @@ pub use task::{
 };
 pub use task_definition::TaskDefinitionRecord;
 pub use task_spec::{
-    Condition, ContainerSpec, Dependency, HealthCheck, LinuxSpec, LogConfig, MountPoint,
+    Condition, ContainerSpec, Dependency, Gpus, HealthCheck, LinuxSpec, LogConfig, MountPoint,
     NamespaceMode, NetworkMode, PortMapping, Protocol, RestartPolicy, TaskSpec, Ulimit, VolumeKind,
     VolumeSpec, hex_sha256,
 };

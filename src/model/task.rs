@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use std::collections::BTreeMap;
+
 use super::ids::{
     ClusterName, DeploymentId, Family, InstanceId, RevisionRef, ServiceName, SpecHash, TaskId,
 };
@@ -162,6 +164,9 @@ pub struct TaskRecord {
     /// Host ports booked for it, fixed and dynamic, in the order of containers and their mappings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortClaim>,
+    /// GPUs booked for it, by container.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gpus: BTreeMap<String, Vec<String>>,
 }
 
 impl TaskRecord {
@@ -185,6 +190,13 @@ pub struct NetworkBinding {
     pub host_port: u16,
     /// Transport.
     pub protocol: Protocol,
+    /// How many ports from these on, at least one; more than one is a range that the definition asked for as such.
+    #[serde(default = "one")]
+    pub count: u16,
+}
+
+const fn one() -> u16 {
+    1
 }
 
 /// One container of a task as its agent saw it last.

@@ -176,6 +176,19 @@ pub struct ContainerSpec {
     /// ECS `linuxParameters`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub linux: Option<LinuxSpec>,
+    /// ECS `resourceRequirements` of type GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<Gpus>,
+}
+
+/// How many of an instance's GPUs a container has to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Gpus {
+    /// So many, at least one.
+    Count(u32),
+    /// All of them.
+    All,
 }
 
 /// ECS `linuxParameters`, resolved.
@@ -237,8 +250,11 @@ impl Protocol {
 /// One entry of ECS `portMappings`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortMapping {
-    /// Port inside the container.
+    /// Port inside the container; of a range its first.
     pub container_port: u16,
+    /// The last port of a range (ECS `containerPortRange`); absent: one port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_container_port: Option<u16>,
     /// Port on the host; absent in `bridge`: chosen when the task is placed. In `host` it is the container's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_port: Option<u16>,
@@ -248,6 +264,20 @@ pub struct PortMapping {
     /// The port's name, for service discovery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+impl PortMapping {
+    /// Every port inside the container.
+    pub fn container_ports(&self) -> std::ops::RangeInclusive<u16> {
+        let last = self.last_container_port.unwrap_or(self.container_port);
+        self.container_port..=last.max(self.container_port)
+    }
+
+    /// How many ports it maps, at least one.
+    pub fn count(&self) -> u16 {
+        let ports = self.container_ports();
+        (ports.end() - ports.start()).saturating_add(1)
+    }
 }
 
 /// When a dependency counts as met (semantics §4.11).
@@ -315,6 +345,14 @@ pub enum VolumeKind {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         labels: BTreeMap<String, String>,
     },
+    /// A file system elsewhere (ECS `efsVolumeConfiguration`); the cluster says where. The engine's volume lives as long as the
+    /// task, what is in it stays.
+    FileSystem {
+        /// Its id on AWS, or that of the access point by which the definition reaches it.
+        id: String,
+        /// The folder in it.
+        root_directory: String,
+    },
     /// An engine volume of that very name, shared between tasks and kept after them.
     Shared {
         /// Create it when it is missing; otherwise a missing volume fails the task.
@@ -359,11 +397,44 @@ pub struct RestartPolicy {
 /// A log driver of the engine and its options.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogConfig {
-    /// Docker's `LogConfig.Type`.
+    /// As the definition names it: Docker's `LogConfig.Type`, or one of the drivers that need AWS.
     pub driver: String,
-    /// Docker's `LogConfig.Config`.
+    /// As the definition has them: Docker's `LogConfig.Config`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
+}
+
+impl LogConfig {
+    /// What `json-file` is given where nobody says how its files are rotated: Docker's own default keeps everything.
+    pub const ROTATION: [(&'static str, &'static str); 2] =
+        [("max-size", "10m"), ("max-file", "3")];
+
+    /// The driver of the engine that stands for this one, with its options. `overrides` are the cluster's, by the driver that
+    /// a definition names; an override to the very same driver adds its options to the definition's. Without one `awslogs`,
+    /// which needs AWS, and `awsfirelens` become `json-file`, where `longshore logs` reads.
+    pub fn on_engine(&self, overrides: &BTreeMap<String, Self>) -> Self {
+        let mut found = match overrides.get(&self.driver) {
+            Some(other) if other.driver == self.driver => {
+                let mut merged = self.clone();
+                merged.options.extend(other.options.clone());
+                merged
+            }
+            Some(other) => other.clone(),
+            None if matches!(self.driver.as_str(), "awslogs" | "awsfirelens") => Self {
+                driver: "json-file".to_owned(),
+                options: BTreeMap::new(),
+            },
+            None => self.clone(),
+        };
+        let says_nothing = Self::ROTATION
+            .iter()
+            .all(|(option, _)| !found.options.contains_key(*option));
+        if found.driver == "json-file" && says_nothing {
+            let rotation = Self::ROTATION.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            found.options.extend(rotation);
+        }
+        found
+    }
 }
 
 #[allow(

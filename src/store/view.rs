@@ -247,6 +247,7 @@ mod tests {
             created_at: Timestamp::from_millis(1),
             dns_names: Vec::new(),
             ports: Vec::new(),
+            gpus: std::collections::BTreeMap::new(),
         }
     }
 

@@ -339,6 +339,8 @@ impl World {
                 memory: 4096,
             },
             reserved_ports: [(Protocol::Tcp, 22)].into(),
+            dynamic_ports: Default::default(),
+            gpus: Default::default(),
             attributes: [("ecs.os-type".to_owned(), "linux".to_owned())].into(),
             registered_at: at,
             connected: true,
@@ -350,6 +352,7 @@ impl World {
                 memory: 48,
             },
             ports: [(Protocol::Tcp, 32_768)].into(),
+            gpus: Default::default(),
         };
         let reserved = Reserved([(id("aa"), reservation)].into());
         txn = txn
@@ -389,6 +392,7 @@ impl World {
             created_at: Timestamp::from_millis(NOW - 600_000),
             dns_names: vec!["web".to_owned()],
             ports: Vec::new(),
+            gpus: Default::default(),
         }
     }
 
@@ -501,6 +505,7 @@ pub fn status(web: Option<String>, clock: Option<String>) -> TaskStatus {
         container_port: 8080,
         host_port: 32_768,
         protocol: Protocol::Tcp,
+        count: 1,
     }];
     TaskStatus {
         last_status: LastStatus::Running,

@@ -177,6 +177,7 @@ impl Rig {
             created_at: self.clock.now(),
             dns_names: vec![service.to_owned()],
             ports: Vec::new(),
+            gpus: std::collections::BTreeMap::new(),
         }
     }
 

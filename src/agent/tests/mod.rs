@@ -47,6 +47,7 @@ pub(super) fn record(spec: &TaskSpec) -> TaskRecord {
         created_at: at(0),
         dns_names: Vec::new(),
         ports: Vec::new(),
+        gpus: BTreeMap::new(),
     }
 }
 

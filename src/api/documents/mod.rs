@@ -491,10 +491,14 @@ fn task(state: &State, entry: &TaskEntry, now: Timestamp) -> Document<TaskStatus
                             } else {
                                 b.bind_ip.clone()
                             };
+                            let range = |first: u16| match b.count {
+                                0 | 1 => first.to_string(),
+                                more => format!("{first}-{}", first.saturating_add(more - 1)),
+                            };
                             format!(
                                 "{host}:{}->{}/{}",
-                                b.host_port,
-                                b.container_port,
+                                range(b.host_port),
+                                range(b.container_port),
                                 b.protocol.as_str()
                             )
                         })

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::api::conditions::{desired_status, last_status, stopped_because};
 use crate::model::{
-    ContainerStatus, DesiredStatus, LastStatus, Resources, TaskRecord, TaskSpec, arn,
+    self, ContainerStatus, DesiredStatus, LastStatus, Resources, TaskRecord, TaskSpec, arn,
 };
 use crate::store::{State, TaskEntry};
 
@@ -119,9 +119,34 @@ pub struct Container {
 pub struct NetworkBinding {
     #[serde(rename = "bindIP")]
     pub bind_ip: String,
-    pub container_port: u16,
-    pub host_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_port_range: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_port_range: Option<String>,
     pub protocol: &'static str,
+}
+
+impl From<&model::NetworkBinding> for NetworkBinding {
+    /// A range has no single ports: ECS reports the one or the other.
+    fn from(binding: &model::NetworkBinding) -> Self {
+        let single = |port: u16| (binding.count <= 1).then_some(port);
+        let range = |first: u16| {
+            (binding.count > 1)
+                .then(|| format!("{first}-{}", first.saturating_add(binding.count - 1)))
+        };
+        Self {
+            bind_ip: binding.bind_ip.clone(),
+            container_port: single(binding.container_port),
+            host_port: single(binding.host_port),
+            container_port_range: range(binding.container_port),
+            host_port_range: range(binding.host_port),
+            protocol: binding.protocol.as_str(),
+        }
+    }
 }
 
 /// ECS `NetworkInterface`: the container's address on the cluster's network.
@@ -160,12 +185,7 @@ impl Container {
             network_bindings: status
                 .network_bindings
                 .iter()
-                .map(|binding| NetworkBinding {
-                    bind_ip: binding.bind_ip.clone(),
-                    container_port: binding.container_port,
-                    host_port: binding.host_port,
-                    protocol: binding.protocol.as_str(),
-                })
+                .map(NetworkBinding::from)
                 .collect(),
             network_interfaces: status
                 .address

@@ -7,8 +7,8 @@ use super::ports::{HostPort, Rotation, wanted};
 use super::refusal::{NoFit, Refusal};
 use crate::controller::observe::TaskView;
 use crate::model::{
-    Instance, InstanceDesired, InstanceId, PortClaim, Protocol, Reservation, Reserved, Resources,
-    TaskId, TaskRecord, TaskSpec,
+    Gpus, Instance, InstanceDesired, InstanceId, LogConfig, PortClaim, Protocol, Reservation,
+    Reserved, Resources, TaskId, TaskRecord, TaskSpec,
 };
 
 /// A container instance as a plan sees it.
@@ -24,18 +24,6 @@ pub struct InstanceView<'a> {
     pub others: Vec<&'a Reserved>,
 }
 
-/// What a task of `spec` with those ports holds of its instance.
-pub fn reservation(spec: Option<&TaskSpec>, ports: &[PortClaim]) -> Reservation {
-    Reservation {
-        resources: spec.map(Resources::needed_by).unwrap_or_default(),
-        ports: ports
-            .iter()
-            .filter(|claim| claim.host_port > 0)
-            .map(|claim| (claim.protocol, claim.host_port))
-            .collect(),
-    }
-}
-
 /// One instance's page.
 #[derive(Debug, Clone)]
 struct Page<'a> {
@@ -44,6 +32,8 @@ struct Page<'a> {
     used: Resources,
     /// Who holds a port. A plan's own new tasks have no id yet.
     ports: BTreeMap<(Protocol, u16), Option<TaskId>>,
+    /// GPUs that are taken.
+    gpus: BTreeSet<String>,
     /// What the service's own tasks hold, to give it back.
     own: BTreeMap<TaskId, Reservation>,
     /// Tasks of the service that stay, for spreading.
@@ -67,6 +57,8 @@ pub(in crate::controller) struct Request<'a> {
     pub distinct: bool,
     /// Whether `awsvpc` ports are published.
     pub publish_awsvpc: bool,
+    /// What stands for a log driver that the task names.
+    pub log_drivers: &'a BTreeMap<String, LogConfig>,
     /// Only here.
     pub only: Option<&'a InstanceId>,
 }
@@ -76,6 +68,15 @@ pub(in crate::controller) struct Request<'a> {
 pub(in crate::controller) struct Placed {
     pub instance: InstanceId,
     pub ports: Vec<PortClaim>,
+    /// By container.
+    pub gpus: BTreeMap<String, Vec<String>>,
+}
+
+/// What a task would get of an instance besides its CPU and memory.
+#[derive(Debug, Clone)]
+struct Offer {
+    ports: Vec<PortClaim>,
+    gpus: BTreeMap<String, Vec<String>>,
 }
 
 impl<'a> Books<'a> {
@@ -104,9 +105,15 @@ impl<'a> Books<'a> {
                 page.adopt(task, view.reserved.0.get(&task.record.id), *stays);
             }
         }
+        let dynamic = |task: &TaskRecord, port: u16| {
+            instances.iter().any(|view| {
+                view.instance.id == task.instance && view.instance.dynamic_ports.contains(port)
+            })
+        };
         let rotation = Rotation::new(
             seed,
             tasks.iter().map(|(task, gone, _)| (task.record, *gone)),
+            dynamic,
         );
         Self { pages, rotation }
     }
@@ -115,7 +122,7 @@ impl<'a> Books<'a> {
     pub fn place(&mut self, request: &Request<'_>) -> Result<Placed, NoFit> {
         let needed = Resources::needed_by(request.spec);
         let mut refusals = Vec::new();
-        let mut best: Option<(usize, Vec<PortClaim>, Rotation)> = None;
+        let mut best: Option<(usize, Offer, Rotation)> = None;
         for (at, page) in self.pages.iter().enumerate() {
             if request.only.is_some_and(|only| *only != page.instance.id) {
                 continue;
@@ -123,26 +130,27 @@ impl<'a> Books<'a> {
             let mut rotation = self.rotation.clone();
             match page.offer(request, needed, &mut rotation) {
                 Err(refusal) => refusals.push((page.instance.id.clone(), refusal)),
-                Ok(ports) => {
+                Ok(offer) => {
                     let better = best
                         .as_ref()
                         .and_then(|(best, ..)| self.pages.get(*best))
                         .is_none_or(|best| page.rank() < best.rank());
                     if better {
-                        best = Some((at, ports, rotation));
+                        best = Some((at, offer, rotation));
                     }
                 }
             }
         }
-        let Some((at, ports, rotation)) = best else {
+        let Some((at, offer, rotation)) = best else {
             return Err(NoFit(refusals));
         };
         self.rotation = rotation;
         let page = &mut self.pages[at];
-        page.book(needed, &ports);
+        page.book(needed, &offer);
         Ok(Placed {
             instance: page.instance.id.clone(),
-            ports,
+            ports: offer.ports,
+            gpus: offer.gpus,
         })
     }
 
@@ -163,6 +171,7 @@ impl<'a> Page<'a> {
             draining: view.desired == InstanceDesired::Draining,
             used: Resources::default(),
             ports: BTreeMap::new(),
+            gpus: BTreeSet::new(),
             own: BTreeMap::new(),
             staying: 0,
             fresh: 0,
@@ -186,6 +195,7 @@ impl<'a> Page<'a> {
         for port in &reservation.ports {
             self.ports.insert(*port, task.cloned());
         }
+        self.gpus.extend(reservation.gpus.iter().cloned());
     }
 
     /// Marks a task as the service's own, and books it if nobody has yet.
@@ -194,7 +204,7 @@ impl<'a> Page<'a> {
         let held = match booked {
             Some(held) => held.clone(),
             None => {
-                let held = reservation(task.spec, &task.record.ports);
+                let held = Reservation::of(task.spec, &task.record.ports, &task.record.gpus);
                 self.hold(Some(id), &held);
                 held
             }
@@ -210,10 +220,11 @@ impl<'a> Page<'a> {
         self.used.cpu = self.used.cpu.saturating_sub(held.resources.cpu);
         self.used.memory = self.used.memory.saturating_sub(held.resources.memory);
         self.ports.retain(|_, holder| holder.as_ref() != Some(id));
+        self.gpus.retain(|gpu| !held.gpus.contains(gpu));
     }
 
-    fn book(&mut self, resources: Resources, ports: &[PortClaim]) {
-        let mut held = reservation(None, ports);
+    fn book(&mut self, resources: Resources, offer: &Offer) {
+        let mut held = Reservation::of(None, &offer.ports, &offer.gpus);
         held.resources = resources;
         self.hold(None, &held);
         self.staying += 1;
@@ -230,13 +241,13 @@ impl<'a> Page<'a> {
         (self.staying, Reverse(free), &self.instance.id)
     }
 
-    /// The ports that a task would get here, or why it cannot be here.
+    /// What a task would get here, or why it cannot be here.
     fn offer(
         &self,
         request: &Request<'_>,
         needed: Resources,
         rotation: &mut Rotation,
-    ) -> Result<Vec<PortClaim>, Refusal> {
+    ) -> Result<Offer, Refusal> {
         if self.draining {
             return Err(Refusal::Draining);
         }
@@ -246,6 +257,9 @@ impl<'a> Page<'a> {
         if !self.has_architecture(request.spec.architecture.as_deref()) {
             return Err(Refusal::Architecture);
         }
+        if let Some(driver) = self.missing_log_driver(request) {
+            return Err(Refusal::LogDriver(driver));
+        }
         let fits = |need: u64, used: u64, all: u64| need == 0 || used.saturating_add(need) <= all;
         let all = self.instance.registered;
         if !fits(needed.cpu, self.used.cpu, all.cpu) {
@@ -254,11 +268,32 @@ impl<'a> Page<'a> {
         if !fits(needed.memory, self.used.memory, all.memory) {
             return Err(Refusal::Memory);
         }
+        let gpus = self.free_gpus(request.spec)?;
         let ports = self.claims(request, rotation)?;
         if request.distinct && !(self.own.is_empty() && self.fresh == 0) {
             return Err(Refusal::DistinctInstance);
         }
-        Ok(ports)
+        Ok(Offer { ports, gpus })
+    }
+
+    /// A container has its GPUs to itself, as on ECS: which ones is settled here.
+    fn free_gpus(&self, spec: &TaskSpec) -> Result<BTreeMap<String, Vec<String>>, Refusal> {
+        let all = &self.instance.gpus;
+        let mut free: Vec<&String> = all.difference(&self.gpus).collect();
+        let mut given = BTreeMap::new();
+        for container in &spec.containers {
+            let wanted = match container.gpus {
+                None => continue,
+                Some(Gpus::Count(count)) => count as usize,
+                Some(Gpus::All) => all.len().max(1),
+            };
+            if wanted > free.len() {
+                return Err(Refusal::Gpu { has: all.len() });
+            }
+            let mine = free.drain(..wanted).cloned().collect();
+            given.insert(container.name.clone(), mine);
+        }
+        Ok(given)
     }
 
     fn has_architecture(&self, wanted: Option<&str>) -> bool {
@@ -271,6 +306,16 @@ impl<'a> Page<'a> {
             (Some(wanted), Some(has)) => canonical(wanted) == canonical(has),
             _ => true,
         }
+    }
+
+    fn missing_log_driver(&self, request: &Request<'_>) -> Option<String> {
+        let logs = request.spec.containers.iter().flat_map(|c| &c.log);
+        logs.map(|log| match log.on_engine(request.log_drivers).driver {
+            // The engine hands the output over to the task's own router.
+            firelens if firelens == "awsfirelens" => "fluentd".to_owned(),
+            driver => driver,
+        })
+        .find(|driver| !self.instance.has_log_driver(driver))
     }
 
     fn claims(
@@ -290,7 +335,7 @@ impl<'a> Page<'a> {
             .collect();
         let reserved = |port| self.instance.reserved_ports.contains(&port);
         for want in &wanted {
-            let protocol = want.mapping.protocol;
+            let (protocol, count) = (want.mapping.protocol, want.mapping.count());
             let host_port = match want.host {
                 HostPort::Engine => 0,
                 HostPort::Fixed(port) => {
@@ -304,9 +349,13 @@ impl<'a> Page<'a> {
                     port
                 }
                 HostPort::Dynamic => rotation
-                    .pick(protocol, |port| {
+                    .pick(self.instance.dynamic_ports, protocol, count, |port| {
                         let key = (protocol, port);
-                        let mine = |claim: &PortClaim| (claim.protocol, claim.host_port) == key;
+                        let mine = |claim: &PortClaim| {
+                            claim.protocol == protocol
+                                && claim.host_port <= port
+                                && port - claim.host_port < claim.count
+                        };
                         self.ports.contains_key(&key)
                             || fixed.contains(&key)
                             || reserved(key)
@@ -319,6 +368,7 @@ impl<'a> Page<'a> {
                 container_port: want.mapping.container_port,
                 protocol,
                 host_port,
+                count,
             });
         }
         Ok(claims)

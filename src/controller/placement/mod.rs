@@ -7,7 +7,9 @@
 mod books;
 mod ports;
 mod refusal;
+#[cfg(test)]
+mod tests;
 
+pub use books::InstanceView;
 pub(super) use books::{Books, Placed, Request};
-pub use books::{InstanceView, reservation};
 pub(super) use refusal::NoFit;

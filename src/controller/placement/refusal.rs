@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::model::{InstanceId, Protocol, TaskId};
+use crate::model::{Instance, InstanceId, Protocol, TaskId};
 
 /// Why an instance does not take a task; the order is that of the filters, so the greatest is the closest match.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,8 +12,15 @@ pub(in crate::controller) enum Refusal {
     /// Its engine does not answer.
     Disconnected,
     Architecture,
+    /// Its engine has no such log driver.
+    LogDriver(String),
     Cpu,
     Memory,
+    /// Too few GPUs are free.
+    Gpu {
+        /// How many the instance has in all.
+        has: usize,
+    },
     /// A fixed port is taken, by that task where one of ours holds it.
     Port(Protocol, u16, Option<TaskId>),
     /// No dynamic port is left.
@@ -27,8 +34,11 @@ impl Refusal {
             Self::Draining => "draining",
             Self::Disconnected => "whose engine does not answer",
             Self::Architecture => "of another CPU architecture",
+            Self::LogDriver(_) => "without the log driver",
             Self::Cpu => "short of CPU",
             Self::Memory => "short of memory",
+            Self::Gpu { has: 0 } => "without a GPU",
+            Self::Gpu { .. } => "short of GPUs",
             Self::Port(..) => "whose port is taken",
             Self::Ports => "without a free port",
             Self::DistinctInstance => "with a task of the service already",
@@ -45,8 +55,19 @@ impl fmt::Display for Refusal {
             Self::Architecture => {
                 f.write_str("is missing an attribute required by your task (ecs.cpu-architecture).")
             }
+            Self::LogDriver(driver) => write!(
+                f,
+                "is missing an attribute required by your task ({}{driver}): its engine has no log driver `{driver}`, and \
+                 `logDriverOverrides` of the cluster names no other.",
+                Instance::LOG_DRIVER,
+            ),
             Self::Cpu => f.write_str("has insufficient CPU units available."),
             Self::Memory => f.write_str("has insufficient memory available."),
+            Self::Gpu { has: 0 } => f.write_str(
+                "has insufficient GPU units available: it has no GPU, as far as is known (`containerInstances[].gpus` of \
+                 the cluster names them where its agent does not find them).",
+            ),
+            Self::Gpu { .. } => f.write_str("has insufficient GPU units available."),
             Self::Port(protocol, port, holder) => {
                 write!(
                     f,

@@ -471,4 +471,27 @@ spec:
   desiredCount: 1
   capacityProviderStrategy: [{capacityProvider: a, base: 1}, {capacityProvider: b, weight: 1}]
 "
+
+    FILE_SYSTEM "LS0415" Error "a file system that no cluster knows"
+    why "\
+`efsVolumeConfiguration` names a file system by its id on AWS. Here an NFS export stands for it, and `fileSystems` of
+the cluster that runs the task says which one, by file system id, or by access point id where the volume names one."
+    wrong "\
+family: web
+volumes: [{name: data, efsVolumeConfiguration: {fileSystemId: fs-12345678}}]
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+"
+    right "\
+family: web
+volumes: [{name: data, efsVolumeConfiguration: {fileSystemId: fs-12345678}}]
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Cluster
+metadata: {name: default}
+spec:
+  fileSystems: {fs-12345678: {nfs: \"nas.example:/srv/data\"}}
+"
 }

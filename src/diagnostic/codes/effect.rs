@@ -36,11 +36,11 @@ containerDefinitions:
 
     NOT_SUPPORTED "LS0504" Error "a member that cannot be had on plain Docker"
     why "\
-The member asks for a part of AWS without which the task would not work, such as an EFS file system, an App Mesh
+The member asks for a part of AWS without which the task would not work, such as an FSx file system, an App Mesh
 proxy, or Windows containers. It is refused rather than left out."
     wrong "\
 family: web
-volumes: [{name: data, efsVolumeConfiguration: {fileSystemId: fs-12345678}}]
+volumes: [{name: data, s3filesVolumeConfiguration: {fileSystemArn: arn:aws:s3files:eu-west-1:1:file-system/fs-1}}]
 containerDefinitions:
   - {name: web, image: busybox:1.36, memory: 64}
 "
@@ -55,7 +55,7 @@ containerDefinitions:
     why "\
 The `awslogs` driver writes to CloudWatch Logs and needs AWS credentials in the engine. Here the container's
 output is kept by the `json-file` driver, where `longshore logs` reads it; the options of `awslogs` have no
-effect."
+effect. `logDriverOverrides` of a cluster names another driver in its place."
     wrong "\
 family: web
 containerDefinitions:

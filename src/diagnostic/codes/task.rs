@@ -336,7 +336,7 @@ containerDefinitions:
       - {sourceVolume: b, containerPath: /backup}
 "
 
-    HEALTH_CHECK_COMMAND "LS0319" Error "a health check command without CMD or CMD-SHELL"
+    HEALTH_CHECK_COMMAND "LS0319" Error "a health check with nothing to run"
     why "\
 The first item says how the rest is run: `CMD` runs a program with its arguments, `CMD-SHELL` hands one string
 to the container's shell."
@@ -346,7 +346,7 @@ containerDefinitions:
   - name: web
     image: busybox:1.36
     memory: 64
-    healthCheck: {command: [wget -q localhost]}
+    healthCheck: {command: [CMD-SHELL]}
 "
     right "\
 family: web
@@ -653,5 +653,28 @@ containerDefinitions:
     image: busybox:1.36
     memory: 64
     healthCheck: {command: [CMD-SHELL, wget -q localhost || exit 1]}
+"
+
+    HEALTH_CHECK_UNRUN "LS0335" Warning "a health check that no engine runs"
+    why "\
+The first item of a health check's command says how the rest is run: `CMD` runs a program with its arguments,
+`CMD-SHELL` hands one string to the container's shell. ECS takes a command that begins otherwise, and Docker then
+runs none at all, so that the health stays UNKNOWN. It is so here too, and the container counts as one without a
+health check."
+    wrong "\
+family: web
+containerDefinitions:
+  - name: web
+    image: busybox:1.36
+    memory: 64
+    healthCheck: {command: [wget -q localhost]}
+"
+    right "\
+family: web
+containerDefinitions:
+  - name: web
+    image: busybox:1.36
+    memory: 64
+    healthCheck: {command: [CMD-SHELL, wget -q localhost]}
 "
 }

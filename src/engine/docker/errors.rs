@@ -67,7 +67,18 @@ pub(super) fn engine_error(
             ),
         },
     };
-    EngineError::new(operation, target, kind, one_line(&message))
+    EngineError::new(operation, target, kind, one_line(&explain(message)))
+}
+
+/// What an engine says of something that it was never set up for does not say what is missing.
+fn explain(message: String) -> String {
+    if message.contains("could not select device driver") && message.contains("gpu") {
+        return format!(
+            "this engine has no driver for GPUs: install the NVIDIA Container Toolkit on its host and restart it \
+             (the engine: {message})"
+        );
+    }
+    message
 }
 
 /// The failure that a call took longer than its limit.
@@ -119,6 +130,9 @@ pub(super) fn classify(asked: Asked, status: u16, message: &str) -> ErrorKind {
     }
     if has(&["cannot join network of a non running container"]) {
         return ErrorKind::Conflict;
+    }
+    if has(&["could not select device driver"]) {
+        return ErrorKind::Unsupported;
     }
     match status {
         400 if has(&["client version"]) && has(&["too old", "too new"]) => ErrorKind::Unsupported,

@@ -50,6 +50,8 @@ const INSPECTIONS: usize = 8;
 pub struct DockerEngine {
     client: Client,
     place: String,
+    /// Whether it is reached over a socket of this host.
+    by_socket: bool,
 }
 
 impl DockerEngine {
@@ -66,6 +68,7 @@ impl DockerEngine {
         Ok(Self {
             client,
             place: endpoint.to_string(),
+            by_socket: matches!(endpoint, Endpoint::Unix(_)),
         })
     }
 
@@ -111,6 +114,13 @@ impl DockerEngine {
     }
 }
 
+/// Whether the engine behind a socket runs on this host and sees the same files. A socket can be forwarded from elsewhere, or
+/// be mounted into the container that Longshore runs in: then its host's name or its data directory is not to be seen here.
+fn shares_this_host(info: &EngineInfo) -> bool {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.is_ok_and(|name| name.trim() == info.name) && std::path::Path::new(&info.root_dir).is_dir()
+}
+
 #[async_trait]
 impl Engine for DockerEngine {
     async fn info(&self) -> EngineResult<EngineInfo> {
@@ -125,7 +135,9 @@ impl Engine for DockerEngine {
         let (in_use, range) = agreed.map_or_else(Default::default, |agreed| {
             (agreed.version.to_string(), (agreed.newest, agreed.oldest))
         });
-        Ok(observe::info(info, &version, in_use, range))
+        let mut info = observe::info(info, &version, in_use, range);
+        info.is_here = self.by_socket && shares_this_host(&info);
+        Ok(info)
     }
 
     async fn list_containers(&self, labels: &LabelFilter) -> EngineResult<Vec<ObservedContainer>> {

@@ -250,6 +250,7 @@ pub(super) fn info(
             .collect(),
         root_dir: info.docker_root_dir.unwrap_or_default(),
         warnings: info.warnings.unwrap_or_default(),
+        is_here: false,
     }
 }
 

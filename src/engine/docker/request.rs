@@ -98,8 +98,8 @@ mod tests {
 
     use super::*;
     use crate::engine::body::{
-        DeviceBody, Empty, EndpointConfig, HealthcheckBody, HostConfig, LogConfigBody,
-        NetworkingConfig, PortBinding, RestartPolicyBody, UlimitBody,
+        DeviceBody, DeviceRequestBody, Empty, EndpointConfig, HealthcheckBody, HostConfig,
+        LogConfigBody, NetworkingConfig, PortBinding, RestartPolicyBody, UlimitBody,
     };
 
     /// Every member set to something that is not its default.
@@ -176,6 +176,11 @@ mod tests {
                     soft: 1,
                     hard: 2,
                 }],
+                device_requests: vec![DeviceRequestBody {
+                    count: Some(1),
+                    device_ids: strings("0"),
+                    capabilities: vec![strings("gpu")],
+                }],
             },
             networking_config: Some(NetworkingConfig {
                 endpoints_config: BTreeMap::from([(
@@ -210,7 +215,7 @@ mod tests {
         // A member that is added and left at its default here would not be tested above.
         let full = serde_json::to_value(full()).unwrap();
         assert_eq!(full.as_object().unwrap().len(), 17);
-        assert_eq!(full["HostConfig"].as_object().unwrap().len(), 31);
+        assert_eq!(full["HostConfig"].as_object().unwrap().len(), 32);
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{Additions, Context, identity, names};
 use crate::engine::body::{
-    CreateBody, DeviceBody, Empty, EndpointConfig, HealthcheckBody, HostConfig, LogConfigBody,
-    NetworkingConfig, PortBinding, UlimitBody,
+    CreateBody, DeviceBody, DeviceRequestBody, Empty, EndpointConfig, HealthcheckBody, HostConfig,
+    LogConfigBody, NetworkingConfig, PortBinding, UlimitBody,
 };
 use crate::engine::labels::PAUSE_CONTAINER;
 use crate::model::{
-    ContainerSpec, HealthCheck, NamespaceMode, NetworkMode, PortMapping, TaskRecord, TaskSpec,
+    ContainerSpec, Gpus, HealthCheck, LogConfig, NamespaceMode, NetworkMode, PortMapping,
+    TaskRecord, TaskSpec,
 };
 
 const MIB: i64 = 1 << 20;
@@ -114,6 +115,8 @@ pub fn pause_body(spec: &TaskSpec, record: &TaskRecord, context: &Context) -> Cr
                 "none".to_owned()
             }),
             ipc_mode: (spec.ipc_mode == Some(NamespaceMode::Task)).then(|| "shareable".to_owned()),
+            // It is process 1 of all containers then, and has to reap what they leave behind.
+            init: (spec.pid_mode == Some(NamespaceMode::Task)).then_some(true),
             cpu_shares: Some(*CPU_SHARES.start()),
             log_config: Some(LogConfigBody {
                 r#type: "none".to_owned(),
@@ -241,28 +244,30 @@ fn ports(
         .filter(|claim| claim.container == container.name)
         .collect();
     for mapping in &container.port_mappings {
-        let port = format!("{}/{}", mapping.container_port, mapping.protocol.as_str());
-        exposed.insert(port.clone(), Empty {});
-        if !publish {
-            continue;
-        }
         let booked = claims
             .iter()
             .position(|c| {
                 c.container_port == mapping.container_port && c.protocol == mapping.protocol
             })
+            .filter(|_| publish)
             .map(|at| claims.remove(at).host_port);
-        bindings.entry(port).or_default().push(PortBinding {
-            host_ip: String::new(),
-            host_port: host_port(mapping, booked),
-        });
+        for (offset, port) in (0..).zip(mapping.container_ports()) {
+            let port = format!("{port}/{}", mapping.protocol.as_str());
+            exposed.insert(port.clone(), Empty {});
+            if publish {
+                bindings.entry(port).or_default().push(PortBinding {
+                    host_ip: String::new(),
+                    host_port: host_port(mapping, booked, offset),
+                });
+            }
+        }
     }
 }
 
-fn host_port(mapping: &PortMapping, booked: Option<u16>) -> String {
+fn host_port(mapping: &PortMapping, booked: Option<u16>, offset: u16) -> String {
     match booked.or(mapping.host_port) {
         None | Some(0) => String::new(),
-        Some(port) => port.to_string(),
+        Some(first) => first.saturating_add(offset).to_string(),
     }
 }
 
@@ -349,6 +354,7 @@ fn host_config(
         shm_size: linux.shared_memory_size.map(|mib| i64::from(mib) * MIB),
         sysctls: container.system_controls.clone(),
         tmpfs: linux.tmpfs,
+        device_requests: gpus(record, container).into_iter().collect(),
         ulimits: container
             .ulimits
             .iter()
@@ -360,6 +366,22 @@ fn host_config(
             .collect(),
         ..HostConfig::default()
     }
+}
+
+/// The GPUs that were booked for the container, by name, so that no two tasks get the same.
+fn gpus(record: &TaskRecord, container: &ContainerSpec) -> Option<DeviceRequestBody> {
+    let wanted = container.gpus?;
+    let device_ids = record.gpus.get(&container.name).cloned();
+    let count = match (&device_ids, wanted) {
+        (Some(_), _) => None,
+        (None, Gpus::Count(count)) => Some(i64::from(count)),
+        (None, Gpus::All) => Some(-1),
+    };
+    Some(DeviceRequestBody {
+        count,
+        device_ids: device_ids.unwrap_or_default(),
+        capabilities: vec![vec!["gpu".to_owned()]],
+    })
 }
 
 fn memory(spec: &TaskSpec, container: &ContainerSpec) -> Option<i64> {
@@ -394,28 +416,39 @@ fn log_config(
     context: &Context,
     additions: &Additions,
 ) -> Option<LogConfigBody> {
-    let text = |pairs: &[(&str, &str)]| {
-        pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect()
-    };
     match &container.log {
         Some(log) => {
-            let mut config = log.options.clone();
-            if log.driver != "none" && !config.contains_key("mode") {
-                config.insert("mode".to_owned(), "non-blocking".to_owned());
+            let LogConfig {
+                driver,
+                options: mut config,
+            } = log.on_engine(&context.log_drivers);
+            if driver != "none" {
+                buffer(&mut config);
+                config.extend(additions.log_options.clone());
             }
-            config.extend(additions.log_options.clone());
             Some(LogConfigBody {
-                r#type: log.driver.clone(),
+                r#type: driver,
                 config,
             })
         }
         None if context.facts.logging_driver == "json-file" => Some(LogConfigBody {
             r#type: "json-file".to_owned(),
-            config: text(&[("max-size", "10m"), ("max-file", "3")]),
+            config: LogConfig::ROTATION
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
         }),
         None => None,
+    }
+}
+
+/// ECS's defaults for how a container and its log driver are decoupled.
+fn buffer(options: &mut BTreeMap<String, String>) {
+    let mode = options
+        .entry("mode".to_owned())
+        .or_insert_with(|| "non-blocking".to_owned());
+    if mode == "non-blocking" {
+        options
+            .entry("max-buffer-size".to_owned())
+            .or_insert_with(|| "10m".to_owned());
     }
 }

@@ -10,8 +10,9 @@
 //! * **Links** go to the network endpoint: Docker ignores its older `HostConfig.Links` on a network that a user made.
 //! * **Task-level cpu and memory** bound each container of the task that has no tighter limit of its own. For a task of one
 //!   container that is exactly ECS's limit; with several, each is bounded by the whole task's figure, not their sum.
-//! * **Logs.** Where the definition says nothing and the engine writes `json-file`, files are rotated (3 × 10 MB), because
-//!   Docker's default keeps everything. Where it names a driver and no `mode`, the mode is `non-blocking`, ECS's default.
+//! * **Logs.** Where nobody says how `json-file` rotates, it keeps 3 files of 10 MB, because Docker's default keeps
+//!   everything. Where the definition names a driver and no `mode`, the mode is `non-blocking` with a buffer of 10 MB, ECS's
+//!   defaults.
 //! * **No injected environment.** ECS's metadata endpoints do not exist here yet, so no variable points at one.
 
 mod additions;
@@ -31,8 +32,8 @@ use std::collections::BTreeMap;
 use super::labels;
 use super::{EngineInfo, NetworkBody, VolumeBody};
 use crate::model::{
-    ClusterName, InstanceId, NamespaceMode, NetworkMode, TaskRecord, TaskSpec, VolumeKind,
-    VolumeSpec,
+    ClusterName, InstanceId, LogConfig, NamespaceMode, NetworkMode, NfsExport, TaskRecord,
+    TaskSpec, VolumeKind, VolumeSpec,
 };
 
 /// Where a task is created, as far as its containers depend on it.
@@ -52,6 +53,10 @@ pub struct Context {
     pub facts: EngineFacts,
     /// Whether `awsvpc` ports are published on the host.
     pub publish_awsvpc_ports: bool,
+    /// What stands for a log driver that a definition names.
+    pub log_drivers: BTreeMap<String, LogConfig>,
+    /// Where file systems are that definitions name.
+    pub file_systems: BTreeMap<String, NfsExport>,
 }
 
 /// What translation needs to know of an engine.
@@ -91,7 +96,8 @@ pub fn needs_network(spec: &TaskSpec) -> bool {
 }
 
 /// The volumes of a task that the engine keeps (not paths of the host) and that Longshore may create, by their name in the
-/// definition. A shared volume without `autoprovision` is not among them: somebody else makes it.
+/// definition. A shared volume without `autoprovision` is not among them, since somebody else makes it, nor a file system
+/// that the cluster does not know.
 pub fn volume_bodies(
     spec: &TaskSpec,
     record: &TaskRecord,
@@ -104,6 +110,7 @@ pub fn volume_bodies(
 }
 
 fn volume_body(volume: &VolumeSpec, record: &TaskRecord, context: &Context) -> Option<VolumeBody> {
+    let no_labels = BTreeMap::new();
     let (driver, driver_opts, own, user) = match &volume.kind {
         VolumeKind::HostPath { .. }
         | VolumeKind::Shared {
@@ -115,10 +122,16 @@ fn volume_body(volume: &VolumeSpec, record: &TaskRecord, context: &Context) -> O
             driver_opts,
             labels,
         } => (
-            driver,
-            driver_opts,
+            driver.clone(),
+            driver_opts.clone(),
             identity::of_task(record, context),
             labels,
+        ),
+        VolumeKind::FileSystem { id, root_directory } => (
+            Some("local".to_owned()),
+            context.file_systems.get(id)?.driver_opts(root_directory),
+            identity::of_task(record, context),
+            &no_labels,
         ),
         // It outlives the task, so it says whose it is and nothing of the task.
         VolumeKind::Shared {
@@ -127,8 +140,8 @@ fn volume_body(volume: &VolumeSpec, record: &TaskRecord, context: &Context) -> O
             labels,
             ..
         } => (
-            driver,
-            driver_opts,
+            driver.clone(),
+            driver_opts.clone(),
             identity::of_cluster(&record.cluster, &context.owner, &context.instance),
             labels,
         ),
@@ -137,8 +150,8 @@ fn volume_body(volume: &VolumeSpec, record: &TaskRecord, context: &Context) -> O
     labels.extend(own);
     Some(VolumeBody {
         name: names::volume_source(record, volume),
-        driver: driver.clone().unwrap_or_default(),
-        driver_opts: driver_opts.clone(),
+        driver: driver.unwrap_or_default(),
+        driver_opts,
         labels,
     })
 }

@@ -28,7 +28,9 @@ pub fn task_volume(record: &TaskRecord, volume: &str) -> String {
 pub fn volume_source(record: &TaskRecord, volume: &VolumeSpec) -> String {
     match &volume.kind {
         VolumeKind::HostPath { path } => path.clone(),
-        VolumeKind::Task { .. } => task_volume(record, &volume.name),
+        VolumeKind::Task { .. } | VolumeKind::FileSystem { .. } => {
+            task_volume(record, &volume.name)
+        }
         VolumeKind::Shared { .. } => volume.name.clone(),
     }
 }

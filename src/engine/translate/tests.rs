@@ -37,6 +37,7 @@ fn record(spec: &TaskSpec) -> TaskRecord {
         created_at: Timestamp::from_millis(1_000),
         dns_names: vec!["web".to_owned()],
         ports: Vec::new(),
+        gpus: BTreeMap::new(),
     }
 }
 
@@ -54,6 +55,8 @@ fn context() -> Context {
             cpus: 4,
         },
         publish_awsvpc_ports: true,
+        log_drivers: BTreeMap::new(),
+        file_systems: BTreeMap::new(),
     }
 }
 
@@ -73,6 +76,7 @@ fn claim(container: &str, container_port: u16, host_port: u16) -> PortClaim {
         container_port,
         protocol: Protocol::Tcp,
         host_port,
+        count: 1,
     }
 }
 
@@ -451,4 +455,149 @@ fn names_are_short_distinct_and_never_the_pause_containers() {
         names::container(&record, "b"),
     );
     assert!(a.len() <= 200 && b.len() <= 200 && a != b);
+}
+
+#[test]
+fn a_range_is_published_port_by_port() {
+    let spec =
+        one(json!({"port_mappings": [{"container_port": 8000, "last_container_port": 8002}]}));
+    let mut record = record(&spec);
+    record.ports = vec![PortClaim {
+        count: 3,
+        ..claim("app", 8000, 50_000)
+    }];
+    let body = container_body(
+        &spec,
+        &record,
+        &spec.containers[0],
+        &context(),
+        &Additions::default(),
+    );
+    let ports: Vec<_> = body
+        .host_config
+        .port_bindings
+        .iter()
+        .map(|(inside, outside)| format!("{inside} {}", outside[0].host_port))
+        .collect();
+    assert_eq!(
+        ports,
+        ["8000/tcp 50000", "8001/tcp 50001", "8002/tcp 50002"]
+    );
+}
+
+#[test]
+fn gpus_are_asked_for_by_the_names_that_were_booked() {
+    let spec = one(json!({"gpus": {"count": 2}}));
+    let mut record = record(&spec);
+    let gpus = ["GPU-a", "GPU-b"].map(str::to_owned).to_vec();
+    record.gpus.insert("app".to_owned(), gpus.clone());
+    let body = container_body(
+        &spec,
+        &record,
+        &spec.containers[0],
+        &context(),
+        &Additions::default(),
+    );
+    let requests = body.host_config.device_requests;
+    assert_eq!(requests.len(), 1);
+    assert_eq!((requests[0].count, &requests[0].device_ids), (None, &gpus));
+    assert_eq!(requests[0].capabilities, [["gpu"]]);
+}
+
+/// Driver and options of a container whose definition and cluster say this.
+fn logging(log: serde_json::Value, overrides: serde_json::Value) -> (String, Vec<String>) {
+    let spec = one(json!({"log": log}));
+    let context = Context {
+        log_drivers: serde_json::from_value(overrides).expect("drivers"),
+        ..context()
+    };
+    let body = container_body(
+        &spec,
+        &record(&spec),
+        &spec.containers[0],
+        &context,
+        &Additions::default(),
+    );
+    let config = body.host_config.log_config.expect("a log configuration");
+    let options = config
+        .config
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
+    (config.r#type, options.collect())
+}
+
+#[test]
+fn a_named_driver_has_the_defaults_of_ecs_where_the_definition_says_nothing() {
+    let options = |log| logging(log, json!({})).1;
+    assert_eq!(
+        options(json!({"driver": "json-file"})),
+        [
+            "max-buffer-size=10m",
+            "max-file=3",
+            "max-size=10m",
+            "mode=non-blocking"
+        ]
+    );
+    assert_eq!(
+        options(json!({"driver": "json-file", "options": {"max-size": "1m", "mode": "blocking"}})),
+        ["max-size=1m", "mode=blocking"]
+    );
+    assert_eq!(
+        options(json!({"driver": "syslog", "options": {"max-buffer-size": "1m"}})),
+        ["max-buffer-size=1m", "mode=non-blocking"]
+    );
+}
+
+#[test]
+fn a_driver_of_aws_is_a_file_unless_the_cluster_names_another() {
+    let log = json!({"driver": "awslogs", "options": {"awslogs-group": "web"}});
+    let (driver, options) = logging(log.clone(), json!({}));
+    assert_eq!(driver, "json-file");
+    assert!(!options.iter().any(|option| option.starts_with("awslogs")));
+    let journal = json!({"awslogs": {"driver": "journald", "options": {"tag": "x"}}});
+    assert_eq!(
+        logging(log.clone(), journal),
+        (
+            "journald".to_owned(),
+            ["max-buffer-size=10m", "mode=non-blocking", "tag=x"]
+                .map(str::to_owned)
+                .to_vec()
+        )
+    );
+    // The real one, for engines that have credentials: the definition's options stay.
+    let real =
+        json!({"awslogs": {"driver": "awslogs", "options": {"awslogs-region": "eu-west-1"}}});
+    let (driver, options) = logging(log, real);
+    assert_eq!(driver, "awslogs");
+    assert!(options.contains(&"awslogs-group=web".to_owned()));
+    assert!(options.contains(&"awslogs-region=eu-west-1".to_owned()));
+}
+
+#[test]
+fn a_file_system_is_an_nfs_volume_of_the_task_where_the_cluster_knows_it() {
+    let spec = spec(json!({
+        "family": "web",
+        "volumes": [{"name": "data", "kind": {"type": "fileSystem", "id": "fs-1", "root_directory": "/app"}}],
+        "containers": [{"name": "app", "image": "busybox:1", "essential": true,
+                        "mount_points": [{"source_volume": "data", "container_path": "/data"}]}],
+    }));
+    let record = record(&spec);
+    assert!(volume_bodies(&spec, &record, &context()).is_empty());
+    let context = Context {
+        file_systems: [(
+            "fs-1".to_owned(),
+            NfsExport::parse("nas:/srv", None).expect("an export"),
+        )]
+        .into(),
+        ..context()
+    };
+    let body = &volume_bodies(&spec, &record, &context)["data"];
+    assert_eq!(
+        (body.name.as_str(), body.driver.as_str()),
+        ("longshore-web-3-data-0123456789ab", "local")
+    );
+    assert_eq!(body.driver_opts["type"], "nfs");
+    assert_eq!(body.driver_opts["device"], ":/srv/app");
+    assert_eq!(body.driver_opts["o"], "addr=nas,nfsvers=4.1");
+    assert_eq!(body.labels[labels::TASK], record.id.as_str());
 }

@@ -18,9 +18,6 @@ const fn by_value(path: &'static str, fate: Fate, values: &'static [(&'static st
 const NO_IAM: &str = "there is no IAM here, so containers get no AWS credentials";
 const WINDOWS: Fate = Unsupported("only Linux containers run here; remove it or write LINUX");
 const MANAGED: Fate = Unsupported("managed instances exist on AWS only; write EC2 or EXTERNAL");
-const EBS: Fate = Unsupported(
-    "there is no EBS here; declare the volume with `host` or `dockerVolumeConfiguration`",
-);
 const NO_PROVIDERS: Fate =
     NotYet("tasks are placed on any instance of the cluster; there are no capacity providers yet");
 const NO_CONNECT: Fate = NotYet(
@@ -79,7 +76,7 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     ),
     row(
         "containerDefinitions[].portMappings[].containerPortRange",
-        Refused("write a port mapping with `containerPort` for each port"),
+        Honoured,
     ),
     row("containerDefinitions[].essential", Honoured),
     row("containerDefinitions[].restartPolicy", Honoured),
@@ -215,7 +212,7 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
             (
                 "awslogs",
                 Differs(
-                    "output goes to the engine's json-file driver (three files of 10 MB), where `longshore logs` reads it; warned",
+                    "output goes to the engine's json-file driver (three files of 10 MB), where `longshore logs` reads it, or to what `logDriverOverrides` of the cluster names",
                 ),
             ),
             (
@@ -228,9 +225,7 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     ),
     row(
         "containerDefinitions[].logConfiguration.options",
-        Differs(
-            "with `awslogs` and `awsfirelens` they have no effect; `mode` is the engine's default, blocking, unless it is given",
-        ),
+        Differs("those of a driver that another stands for have no effect"),
     ),
     row(
         "containerDefinitions[].logConfiguration.secretOptions",
@@ -248,11 +243,28 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
         Honoured,
     ),
     row("containerDefinitions[].systemControls[].value", Honoured),
+    row("containerDefinitions[].resourceRequirements", Honoured),
     row(
-        "containerDefinitions[].resourceRequirements",
-        Refused(
-            "GPUs and other accelerators are not given to containers yet; remove it to run without",
-        ),
+        "containerDefinitions[].resourceRequirements[].value",
+        Honoured,
+    ),
+    by_value(
+        "containerDefinitions[].resourceRequirements[].type",
+        Honoured,
+        &[
+            (
+                "InferenceAccelerator",
+                Unsupported("AWS has ended Elastic Inference; remove it"),
+            ),
+            (
+                "NeuronDevice",
+                Unsupported("Neuron devices exist on AWS only; remove it"),
+            ),
+        ],
+    ),
+    row(
+        "containerDefinitions[].resourceRequirements[].sharingStrategy",
+        Refused("remove it and ask for a whole GPU with `value: \"1\"`"),
     ),
     row(
         "containerDefinitions[].firelensConfiguration",
@@ -279,9 +291,39 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     row("volumes[].dockerVolumeConfiguration.labels", Honoured),
     row(
         "volumes[].efsVolumeConfiguration",
-        Unsupported(
-            "there is no EFS here; mount a file system on the host and name it in `host.sourcePath`",
+        Differs(
+            "an NFS volume of the engine stands for it, from where `fileSystems` of the cluster says",
         ),
+    ),
+    row(
+        "volumes[].efsVolumeConfiguration.fileSystemId",
+        Differs("the key in `fileSystems` of the cluster"),
+    ),
+    row("volumes[].efsVolumeConfiguration.rootDirectory", Honoured),
+    by_value(
+        "volumes[].efsVolumeConfiguration.transitEncryption",
+        Honoured,
+        &[(
+            "ENABLED",
+            Differs("traffic to the NFS server is encrypted only if its own options say so"),
+        )],
+    ),
+    row(
+        "volumes[].efsVolumeConfiguration.transitEncryptionPort",
+        NoEffect("no tunnel is made to the NFS server"),
+    ),
+    row(
+        "volumes[].efsVolumeConfiguration.authorizationConfig",
+        Honoured,
+    ),
+    row(
+        "volumes[].efsVolumeConfiguration.authorizationConfig.accessPointId",
+        Differs("the key in `fileSystems` of the cluster, in place of the file system's"),
+    ),
+    by_value(
+        "volumes[].efsVolumeConfiguration.authorizationConfig.iam",
+        NoEffect(NO_IAM),
+        &[("DISABLED", Honoured)],
     ),
     row(
         "volumes[].s3filesVolumeConfiguration",
@@ -295,7 +337,10 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
             "there is no FSx here; mount a file system on the host and name it in `host.sourcePath`",
         ),
     ),
-    row("volumes[].configuredAtLaunch", EBS),
+    row(
+        "volumes[].configuredAtLaunch",
+        Differs("an engine volume that lives as long as its task stands for the EBS volume"),
+    ),
     row(
         "placementConstraints",
         NotYet("tasks are placed on any ACTIVE instance with room"),
@@ -324,22 +369,8 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     row("tags", Honoured),
     row("tags[].key", Honoured),
     row("tags[].value", Honoured),
-    by_value(
-        "pidMode",
-        Honoured,
-        &[(
-            "task",
-            Refused("remove it, and each container has a process namespace of its own"),
-        )],
-    ),
-    by_value(
-        "ipcMode",
-        Honoured,
-        &[(
-            "task",
-            Refused("remove it, and each container has the engine's default"),
-        )],
-    ),
+    row("pidMode", Honoured),
+    row("ipcMode", Honoured),
     row(
         "proxyConfiguration",
         Unsupported("there is no App Mesh here; remove it and the proxy container"),
@@ -489,7 +520,12 @@ pub(super) const SERVICE: &[Row] = &[
         Differs("`longshore exec` works whatever it says"),
     ),
     row("serviceConnectConfiguration", NO_CONNECT),
-    row("volumeConfigurations", EBS),
+    row(
+        "volumeConfigurations",
+        NoEffect(
+            "a volume that is configured at launch is an engine volume of its task, of no fixed size and empty",
+        ),
+    ),
     row(
         "vpcLatticeConfigurations",
         Unsupported("there is no VPC Lattice here; remove it"),
@@ -525,6 +561,9 @@ pub(super) const CLUSTER: &[Row] = &[
     row("containerInstances[].endpoint", Honoured),
     row("containerInstances[].attributes", Honoured),
     row("containerInstances[].status", Honoured),
+    row("containerInstances[].gpus", Honoured),
     row("healthyAfterSeconds", Honoured),
     row("publishAwsvpcPorts", Honoured),
+    row("logDriverOverrides", Honoured),
+    row("fileSystems", Honoured),
 ];

@@ -127,6 +127,16 @@ pub(super) fn check(
         })
         .collect();
     let clusters = clusters(entries, last_good);
+    let definitions: Vec<(&Document, &TaskDefinition)> = entries
+        .iter()
+        .filter(|entry| entry.sound)
+        .filter_map(|entry| match &entry.typed {
+            Some(Typed::TaskDefinition(definition)) => Some((&entry.document, definition)),
+            _ => None,
+        })
+        .collect();
+    let known = file_systems(entries, last_good);
+    rules::file_systems::check(&definitions, &subjects, &known, found);
     let mut findings = Vec::new();
     cross::check(&subjects, &clusters, &mut findings);
     for finding in findings {
@@ -141,24 +151,33 @@ pub(super) fn check(
 }
 
 fn clusters(entries: &[Entry], last_good: &LastGood) -> BTreeMap<ClusterName, Engines> {
+    of_clusters(entries, last_good, |cluster| Engines::of(Some(cluster)))
+}
+
+fn file_systems(entries: &[Entry], last_good: &LastGood) -> rules::file_systems::Known {
+    of_clusters(entries, last_good, |cluster| {
+        cluster.file_systems.keys().cloned().collect()
+    })
+}
+
+/// Something of each cluster: as it is written, where that is sound, else as it was last good.
+fn of_clusters<T>(
+    entries: &[Entry],
+    last_good: &LastGood,
+    read_off: impl Fn(&Cluster) -> T,
+) -> BTreeMap<ClusterName, T> {
     let mut clusters = BTreeMap::new();
     for (key, document) in last_good
         .iter()
         .filter(|(key, _)| key.kind == Kind::Cluster)
     {
         if let Some(cluster) = read::<Cluster>(&document.document["spec"]) {
-            clusters.insert(
-                ClusterName::new(key.name.as_str()),
-                Engines::of(Some(&cluster)),
-            );
+            clusters.insert(ClusterName::new(key.name.as_str()), read_off(&cluster));
         }
     }
     for entry in entries.iter().filter(|entry| entry.sound) {
         if let (Some(Typed::Cluster(cluster)), Some(key)) = (&entry.typed, &entry.key) {
-            clusters.insert(
-                ClusterName::new(key.name.as_str()),
-                Engines::of(Some(cluster)),
-            );
+            clusters.insert(ClusterName::new(key.name.as_str()), read_off(cluster));
         }
     }
     clusters

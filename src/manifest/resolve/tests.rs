@@ -83,29 +83,67 @@ fn links_and_volumes_from_imply_an_order_where_none_is_given() {
 }
 
 #[test]
-fn logs_of_aws_stay_in_files_of_the_engine() {
-    for driver in ["awslogs", "awsfirelens"] {
-        let log = container(
-            json!({"logConfiguration": {"logDriver": driver, "options": {"awslogs-group": "x"}}}),
-        )
-        .log;
+fn a_log_driver_is_kept_as_it_is_written() {
+    for driver in ["awslogs", "awsfirelens", "syslog"] {
+        let log =
+            container(json!({"logConfiguration": {"logDriver": driver, "options": {"tag": "x"}}}))
+                .log;
         let log = log.unwrap();
-        assert_eq!(log.driver, "json-file");
         assert_eq!(
-            log.options.into_iter().collect::<Vec<_>>(),
-            [
-                ("max-file".into(), "3".into()),
-                ("max-size".into(), "10m".into())
-            ]
+            (log.driver.as_str(), log.options["tag"].as_str()),
+            (driver, "x")
         );
     }
-    let log =
-        container(json!({"logConfiguration": {"logDriver": "syslog", "options": {"tag": "x"}}}))
-            .log
-            .unwrap();
+}
+
+#[test]
+fn a_range_of_ports_is_one_mapping() {
+    let port = |json: serde_json::Value| {
+        container(json!({"portMappings": [json]})).port_mappings[0].clone()
+    };
+    let range = port(json!({"containerPortRange": "8000-8009", "protocol": "udp"}));
+    assert_eq!(range.container_ports(), 8000..=8009);
+    assert_eq!((range.count(), range.protocol), (10, Protocol::Udp));
     assert_eq!(
-        (log.driver.as_str(), log.options["tag"].as_str()),
-        ("syslog", "x")
+        port(json!({"containerPort": 80})).container_ports(),
+        80..=80
+    );
+}
+
+#[test]
+fn gpus_are_counted_and_all_is_all() {
+    let gpus = |list: serde_json::Value| container(json!({"resourceRequirements": list})).gpus;
+    assert_eq!(gpus(json!([])), None);
+    assert_eq!(
+        gpus(json!([{"type": "GPU", "value": "2"}])),
+        Some(Gpus::Count(2))
+    );
+    assert_eq!(
+        gpus(json!([{"type": "GPU", "value": "ALL"}])),
+        Some(Gpus::All)
+    );
+}
+
+#[test]
+fn an_access_point_is_looked_up_by_its_own_id() {
+    let kind = |efs: serde_json::Value| {
+        let raw: raw::Volume =
+            serde_json::from_value(json!({"name": "data", "efsVolumeConfiguration": efs})).unwrap();
+        volume(&raw).kind
+    };
+    let of = |id: &str, root: &str| VolumeKind::FileSystem {
+        id: id.to_owned(),
+        root_directory: root.to_owned(),
+    };
+    assert_eq!(kind(json!({"fileSystemId": "fs-1"})), of("fs-1", "/"));
+    assert_eq!(
+        kind(json!({"fileSystemId": "fs-1", "rootDirectory": "/a"})),
+        of("fs-1", "/a")
+    );
+    let config = json!({"accessPointId": "fsap-1", "iam": "ENABLED"});
+    assert_eq!(
+        kind(json!({"fileSystemId": "fs-1", "authorizationConfig": config})),
+        of("fsap-1", "/")
     );
 }
 
@@ -260,8 +298,14 @@ fn a_cluster_without_instances_is_the_local_engine() {
         ClusterSpec::named(ClusterName::new("shop"))
     );
     let two = resolved(
-        json!({"containerInstances": [{"name": "a", "status": "DRAINING"}, {"name": "b", "endpoint": "tcp://b:1"}], "healthyAfterSeconds": 1, "publishAwsvpcPorts": false}),
+        json!({"containerInstances": [{"name": "a", "status": "DRAINING"}, {"name": "b", "endpoint": "tcp://b:1"}], "healthyAfterSeconds": 1, "publishAwsvpcPorts": false,
+            "logDriverOverrides": {"awslogs": {"logDriver": "journald", "options": {"tag": "x"}}},
+            "fileSystems": {"fs-1": {"nfs": "nas:/srv", "options": "nfsvers=3"}}}),
     );
+    assert_eq!(two.log_drivers["awslogs"].driver, "journald");
+    assert_eq!(two.log_drivers["awslogs"].options["tag"], "x");
+    assert_eq!(two.file_systems["fs-1"].server, "nas");
+    assert_eq!(two.file_systems["fs-1"].options, "nfsvers=3");
     assert_eq!(two.instances[0].desired, InstanceDesired::Draining);
     assert_eq!(
         two.instances[1].endpoint,

@@ -6,10 +6,25 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::manifest::document::Document;
 use crate::manifest::report::Reporting;
 use crate::manifest::types::{Cluster, Tag};
+use crate::model::NfsExport;
 
 /// Every rule of a cluster's own.
 pub fn check(document: &Document, cluster: &Cluster, found: &mut Vec<Diagnostic>) {
     tags(document, &cluster.tags, found);
+    for (id, found_at) in &cluster.file_systems {
+        if NfsExport::parse(&found_at.nfs, None).is_none() {
+            let token = id.replace('~', "~0").replace('/', "~1");
+            found.push(
+                document
+                    .error(
+                        codes::PATTERN,
+                        document.value(&format!("/fileSystems/{token}/nfs")),
+                        format!("`{}` is no NFS export", found_at.nfs),
+                    )
+                    .help("write `server:/path`"),
+            );
+        }
+    }
     let mut names: HashMap<&str, usize> = HashMap::new();
     let mut endpoints: HashMap<&str, usize> = HashMap::new();
     for (index, instance) in cluster.container_instances.iter().enumerate() {

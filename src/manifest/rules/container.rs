@@ -56,20 +56,32 @@ pub(super) fn check(task: &Task<'_>, found: &mut Vec<Diagnostic>) {
         environment(document, index, container, found);
         health_check(document, index, container, found);
         labels(document, index, container, found);
-        if let Some(log) = &container.log_configuration
-            && log.log_driver == LogDriver::Awslogs
-        {
-            found.push(
-                document
-                    .warning(
-                        codes::AWSLOGS,
-                        document.value(&of_container(index, "/logConfiguration/logDriver")),
-                        "output stays here instead of going to CloudWatch",
-                    )
-                    .help("read it with `longshore logs`"),
-            );
-        }
     }
+    awslogs(document, containers, found);
+}
+
+/// Said once a task: what holds for one container holds for all.
+fn awslogs(document: &Document, containers: &[ContainerDefinition], found: &mut Vec<Diagnostic>) {
+    let named = |container: &ContainerDefinition| {
+        let log = container.log_configuration.as_ref();
+        log.is_some_and(|log| log.log_driver == LogDriver::Awslogs)
+    };
+    let Some(first) = containers.iter().position(named) else {
+        return;
+    };
+    let message = match containers.iter().filter(|c| named(c)).count() {
+        1 => "output stays here instead of going to CloudWatch".to_owned(),
+        count => format!("output of {count} containers stays here instead of going to CloudWatch"),
+    };
+    found.push(
+        document
+            .warning(
+                codes::AWSLOGS,
+                document.value(&of_container(first, "/logConfiguration/logDriver")),
+                message,
+            )
+            .help("read it with `longshore logs`, or name another driver in `logDriverOverrides` of the cluster"),
+    );
 }
 
 /// Reports each name that was there before, with the first place.
@@ -206,11 +218,12 @@ fn health_check(
     }
 }
 
+/// Neither Docker nor ECS runs such a check, and both take it.
 fn wrong_start(document: &Document, span: Span) -> Diagnostic {
-    document.error(
-        codes::HEALTH_CHECK_COMMAND,
+    document.warning(
+        codes::HEALTH_CHECK_UNRUN,
         span,
-        "a health check's command begins with `CMD` or `CMD-SHELL`",
+        "this health check is never run: it begins with neither `CMD` nor `CMD-SHELL`",
     )
 }
 

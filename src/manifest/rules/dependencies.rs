@@ -90,12 +90,14 @@ pub(super) fn check(task: &Task<'_>, found: &mut Vec<Diagnostic>) {
                             .help(format!("write `essential: false` on `{name}`")),
                     );
                 }
-                ContainerCondition::Healthy if other.health_check.is_none() => found.push(
+                ContainerCondition::Healthy
+                    if !other.health_check.as_ref().is_some_and(|check| check.is_run()) =>
+                found.push(
                     document
                         .error(
                             codes::HEALTHY_WITHOUT_CHECK,
                             condition,
-                            format!("`{name}` has no `healthCheck`, so it never becomes healthy"),
+                            format!("`{name}` has no `healthCheck` that is run, so it never becomes healthy"),
                         )
                         .related(
                             &document.file,

@@ -7,6 +7,7 @@ pub mod cross;
 mod dependencies;
 mod fargate;
 pub mod fate;
+pub mod file_systems;
 mod network;
 pub mod service;
 mod size;

@@ -7,6 +7,7 @@ use super::{Task, of_container};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::manifest::document::Document;
 use crate::manifest::report::Reporting;
+use crate::manifest::resolve::port_range;
 use crate::manifest::types::{NetworkMode, PortMapping, TransportProtocol};
 
 pub(super) fn check(task: &Task<'_>, found: &mut Vec<Diagnostic>) {
@@ -99,10 +100,7 @@ fn port(
 ) {
     let at = |member: &str| document.value(&format!("{pointer}/{member}"));
     if let Some(range) = &mapping.container_port_range {
-        let bounds = range
-            .split_once('-')
-            .and_then(|(a, b)| Some((a.parse::<u16>().ok()?, b.parse::<u16>().ok()?)));
-        if !bounds.is_some_and(|(first, last)| first > 0 && first < last) {
+        if port_range(range).is_none() {
             found.push(
                 document
                     .error(
@@ -199,9 +197,70 @@ struct Taken {
     container: HashMap<(bool, u16), String>,
     host: HashMap<(bool, u16), String>,
     names: HashMap<String, String>,
+    ranges: Vec<TakenRange>,
+}
+
+/// A range of container ports, of which container (empty: of the task), and where it is written.
+struct TakenRange {
+    udp: bool,
+    whose: String,
+    first: u16,
+    last: u16,
+    pointer: String,
 }
 
 impl Taken {
+    /// A range shares no port with another range of its container; in `awsvpc`, of the task.
+    fn range(
+        &mut self,
+        document: &Document,
+        mode: NetworkMode,
+        pointer: &str,
+        mapping: &PortMapping,
+        found: &mut Vec<Diagnostic>,
+    ) {
+        let udp = mapping.protocol == Some(TransportProtocol::Udp);
+        let text = mapping.container_port_range.as_deref();
+        let Some((first, last)) = text.and_then(port_range) else {
+            return;
+        };
+        let whose = match mode {
+            NetworkMode::Awsvpc => String::new(),
+            _ => pointer
+                .split("/portMappings")
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+        };
+        let here = format!("{pointer}/containerPortRange");
+        let clash = self.ranges.iter().find(|range| {
+            range.udp == udp && range.whose == whose && range.first <= last && first <= range.last
+        });
+        if let Some(before) = clash {
+            found.push(
+                document
+                    .error(
+                        codes::PORT_RANGE,
+                        document.value(&here),
+                        "two ranges of ports overlap",
+                    )
+                    .related(
+                        &document.file,
+                        document.value(&before.pointer),
+                        "the other one",
+                    )
+                    .help("write ranges that share no port"),
+            );
+        }
+        self.ranges.push(TakenRange {
+            udp,
+            whose,
+            first,
+            last,
+            pointer: here,
+        });
+    }
+
     fn port(
         &mut self,
         document: &Document,
@@ -212,6 +271,7 @@ impl Taken {
     ) {
         let is_udp = mapping.protocol == Some(TransportProtocol::Udp);
         let transport = if is_udp { "UDP" } else { "TCP" };
+        self.range(document, mode, pointer, mapping, found);
         let shared = matches!(mode, NetworkMode::Awsvpc | NetworkMode::Host);
         let container = mapping.container_port.filter(|p| *p > 0 && shared);
         let host = mapping

@@ -13,6 +13,29 @@ fn task(members: &str, container: &str) -> String {
     )
 }
 
+/// A task definition with a file system, a service of it in the default cluster, and a cluster that knows where `known` is.
+fn file_system(cluster: &str, known: &str) -> String {
+    let declared = match cluster {
+        "default" => String::new(),
+        other => format!(
+            "---\napiVersion: longshore/v1\nkind: Cluster\nmetadata: {{name: {other}}}\nspec:\n  fileSystems: {{{known}: {{nfs: 'nas:/srv'}}}}\n"
+        ),
+    };
+    let default = if cluster == "default" {
+        format!("\n  fileSystems: {{{known}: {{nfs: 'nas:/srv'}}}}")
+    } else {
+        " {}".to_owned()
+    };
+    let task = task(
+        "volumes: [{name: a, efsVolumeConfiguration: {fileSystemId: fs-1}}]\n",
+        "",
+    );
+    service(&task, "desiredCount: 1")
+        + &format!(
+            "---\napiVersion: longshore/v1\nkind: Cluster\nmetadata: {{name: default}}\nspec:{default}\n{declared}"
+        )
+}
+
 /// A task definition `web`, whose container has `ports`, and a service of it.
 fn service(task: &str, spec: &str) -> String {
     let spec: String = spec.lines().map(|l| format!("  {l}\n")).collect();
@@ -91,7 +114,7 @@ mod of_a_task_definition {
             container("environment: [{name: A, value: a}, {name: A, value: b}]") => ["LS0331 6:47"],
             container("environment: [{name: A, value: a}, {name: a, value: b}]");
         a_health_check_says_how_it_is_run:
-            container("healthCheck: {command: [curl, localhost]}") => ["LS0319 6:29"],
+            container("healthCheck: {command: [curl, localhost]}") => ["LS0335 6:29"],
             container("healthCheck: {command: [CMD, curl, localhost]}");
         a_health_check_runs_something:
             container("healthCheck: {command: [CMD-SHELL]}") => ["LS0319 6:29"],
@@ -105,6 +128,27 @@ mod of_a_task_definition {
         awslogs_stays_here:
             container("logConfiguration: {logDriver: awslogs}") => ["LS0505 6:35"],
             container("logConfiguration: {logDriver: json-file, options: {max-size: 1m}}");
+        awslogs_is_mentioned_once_a_task:
+            "family: web\ncontainerDefinitions:\n  - {name: a, image: b, memory: 64, logConfiguration: {logDriver: awslogs}}\n  - {name: b, image: b, memory: 64, logConfiguration: {logDriver: awslogs}}\n" => ["LS0505 3:67"],
+            "family: web\ncontainerDefinitions:\n  - {name: a, image: b, memory: 64}\n  - {name: b, image: b, memory: 64}\n";
+        gpus_are_whole:
+            container("resourceRequirements: [{type: GPU, value: '0'}, {type: GPU, value: half}]") => ["LS0321 6:47", "LS0321 6:72"],
+            container("resourceRequirements: [{type: GPU, value: '2'}, {type: GPU, value: ALL}]");
+        accelerators_of_aws_cannot_be_had:
+            container("resourceRequirements: [{type: NeuronDevice, value: '1'}]") => ["LS0504 6:35"],
+            container("resourceRequirements: [{type: GPU, value: '1'}]");
+        a_file_system_is_where_the_cluster_of_its_service_says:
+            file_system("shop", "fs-1") => ["LS0415 2:60"],
+            file_system("default", "fs-1");
+        an_access_point_has_an_entry_of_its_own:
+            file_system("default", "fs-1").replace("fs-1}", "fs-1, authorizationConfig: {accessPointId: fsap-1}}") => ["LS0415 2:103"],
+            file_system("default", "fsap-1").replace("fs-1}", "fs-1, authorizationConfig: {accessPointId: fsap-1}}");
+        an_export_is_a_server_and_a_path:
+            "apiVersion: longshore/v1\nkind: Cluster\nmetadata: {name: a}\nspec:\n  fileSystems: {fs-1: {nfs: /srv}}\n" => ["LS0206 5:29"],
+            "apiVersion: longshore/v1\nkind: Cluster\nmetadata: {name: a}\nspec:\n  fileSystems: {fs-1: {nfs: 'nas:/srv'}}\n";
+        one_volume_is_configured_at_launch:
+            task("volumes: [{name: a, configuredAtLaunch: true}, {name: b, configuredAtLaunch: true}]\n", "") => ["LS0215 2:58"],
+            task("volumes: [{name: a, configuredAtLaunch: true}, {name: b, configuredAtLaunch: false}]\n", "");
         paths_are_absolute:
             task("volumes: [{name: a, host: {sourcePath: srv}}]\n", "mountPoints: [{sourceVolume: a, containerPath: data}]\nlinuxParameters:\n  devices: [{hostPath: dev/null, containerPath: x}]\n  tmpfs: [{containerPath: tmp, size: 1}]")
                 => ["LS0322 2:40", "LS0322 7:52", "LS0322 9:28", "LS0322 9:53", "LS0322 10:31"],
@@ -182,12 +226,15 @@ mod of_networks {
         a_host_port_is_taken_once_in_a_task:
             container("portMappings: [{containerPort: 1, hostPort: 9}, {containerPort: 2, hostPort: 9}]") => ["LS0314 6:82"],
             container("portMappings: [{containerPort: 1, hostPort: 9}, {containerPort: 2, hostPort: 9, protocol: udp}]");
-        ranges_of_ports_are_ranges_and_refused_for_now:
-            container("portMappings: [{containerPortRange: 2-1}]") => ["LS0502 6:21", "LS0317 6:41"],
-            container("portMappings: [{containerPort: 1}, {containerPort: 2}]");
+        ranges_of_ports_are_ranges:
+            container("portMappings: [{containerPortRange: 2-1}]") => ["LS0317 6:41"],
+            container("portMappings: [{containerPortRange: 1-2}]");
+        ranges_of_a_container_share_no_port:
+            container("portMappings: [{containerPortRange: 1-5}, {containerPortRange: 5-9}]") => ["LS0317 6:68"],
+            container("portMappings: [{containerPortRange: 1-5}, {containerPortRange: 6-9}, {containerPortRange: 5-9, protocol: udp}]");
         a_range_stands_alone:
             task("networkMode: host\n", "portMappings: [{containerPortRange: 1-2, containerPort: 1}]")
-                => ["LS0502 7:21", "LS0317 7:41", "LS0317 7:46"],
+                => ["LS0317 7:41", "LS0317 7:46"],
             container("portMappings: []");
     }
 }

@@ -5,7 +5,7 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::manifest::document::Document;
 use crate::manifest::report::{Reporting, nearest};
 use crate::manifest::types::{
-    ContainerDefinition, IpcMode, LinuxParameters, NetworkMode, TaskDefinition,
+    ContainerDefinition, IpcMode, LinuxParameters, NetworkMode, ResourceType, TaskDefinition,
 };
 
 /// Linux's capabilities, as ECS writes them.
@@ -66,12 +66,41 @@ const IPC_PARAMETERS: [&str; 8] = [
     "kernel.shm_rmid_forced",
 ];
 
+/// A GPU is given whole: a number of them, or all that the instance has.
+fn gpus(
+    document: &Document,
+    index: usize,
+    container: &ContainerDefinition,
+    found: &mut Vec<Diagnostic>,
+) {
+    for (position, requirement) in container.resource_requirements.iter().enumerate() {
+        let shared = requirement.sharing_strategy.is_some();
+        if requirement.kind != ResourceType::Gpu || shared {
+            continue;
+        }
+        let value = requirement.value.as_deref().unwrap_or_default();
+        if value != "ALL" && !value.parse::<u32>().is_ok_and(|count| count > 0) {
+            let pointer = of_container(index, &format!("/resourceRequirements/{position}/value"));
+            found.push(
+                document
+                    .error(
+                        codes::AMOUNT,
+                        document.value(&pointer),
+                        format!("`{value}` is no number of GPUs"),
+                    )
+                    .help("write a number from 1 in quotes (\"1\"), or \"ALL\""),
+            );
+        }
+    }
+}
+
 pub(super) fn check(task: &Task<'_>, found: &mut Vec<Diagnostic>) {
     let Task {
         document,
         definition,
     } = task;
     for (index, container) in definition.container_definitions.iter().enumerate() {
+        gpus(document, index, container, found);
         if let Some(user) = container.user.as_deref().filter(|user| !user.is_empty()) {
             let mut parts = user.split(':');
             let good = parts.clone().count() <= 2

@@ -16,6 +16,21 @@ pub(super) fn check(task: &Task<'_>, found: &mut Vec<Diagnostic>) {
     for (index, volume) in definition.volumes.iter().enumerate() {
         kinds(document, index, volume, found);
     }
+    let launched = |volume: &Volume| volume.configured_at_launch == Some(true);
+    let mut at_launch = (0..).zip(&definition.volumes).filter(|(_, v)| launched(v));
+    if let (Some((first, _)), Some((second, _))) = (at_launch.next(), at_launch.next()) {
+        let at = |index: usize| document.key(&format!("/volumes/{index}/configuredAtLaunch"));
+        found.push(
+            document
+                .error(
+                    codes::EXCLUSIVE_FIELDS,
+                    at(second),
+                    "only one volume of a task is configured at launch",
+                )
+                .related(&document.file, at(first), "the first one")
+                .help("remove one of the two"),
+        );
+    }
     let names = || definition.volumes.iter().map(|volume| volume.name.as_str());
     for (index, container) in definition.container_definitions.iter().enumerate() {
         // Path and where it is written.

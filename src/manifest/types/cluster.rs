@@ -41,6 +41,40 @@ pub struct Cluster {
     /// Whether ports of `awsvpc` tasks are published on the host too, at ports that the engine chooses.
     #[schemars(extend("x-longshore" = true, "default" = true))]
     pub publish_awsvpc_ports: Option<bool>,
+    /// What stands for a log driver that definitions name, by its name: `{awslogs: {logDriver: journald}}`. Without it
+    /// `awslogs` is the engine's `json-file`.
+    #[serde(default)]
+    #[schemars(extend("x-longshore" = true))]
+    pub log_driver_overrides: BTreeMap<String, LogDriverOverride>,
+    /// Where the file systems are that `efsVolumeConfiguration` names, by file system id or access point id.
+    #[serde(default)]
+    #[schemars(extend("x-longshore" = true))]
+    pub file_systems: BTreeMap<String, FileSystem>,
+}
+
+/// A log driver that stands for another.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogDriverOverride {
+    /// A driver of the engines.
+    #[schemars(length(min = 1), extend("x-longshore" = true))]
+    pub log_driver: String,
+    /// Its options; the definition's own stay only where it is the same driver.
+    #[serde(default)]
+    #[schemars(extend("x-longshore" = true))]
+    pub options: BTreeMap<String, String>,
+}
+
+/// Where a file system is.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileSystem {
+    /// `server:/path` of an NFS export.
+    #[schemars(length(min = 1), extend("x-longshore" = true))]
+    pub nfs: String,
+    /// Mount options, separated by commas.
+    #[schemars(extend("x-longshore" = true, "default" = "nfsvers=4.1"))]
+    pub options: Option<String>,
 }
 
 /// A setting of a cluster.
@@ -142,6 +176,10 @@ pub struct ContainerInstance {
     #[serde(default)]
     #[schemars(extend("x-longshore" = true))]
     pub attributes: BTreeMap<String, String>,
+    /// Its GPUs, as its container runtime names them (`"0"`, `GPU-8f2a…`); absent: those that NVIDIA's driver shows, where
+    /// Longshore runs on the engine's own host.
+    #[schemars(length(max = 64), extend("x-longshore" = true))]
+    pub gpus: Option<Vec<String>>,
     /// `ACTIVE` takes tasks, `DRAINING` gives its tasks to others.
     #[schemars(extend("x-longshore" = true, "default" = "ACTIVE"))]
     pub status: Option<ContainerInstanceStatus>,

@@ -344,6 +344,14 @@ pub struct HealthCheck {
     pub start_period: Option<u32>,
 }
 
+impl HealthCheck {
+    /// Whether an engine runs it: one whose command does not begin with how it is run is taken and left alone.
+    pub fn is_run(&self) -> bool {
+        let first = self.command.first().map(String::as_str);
+        matches!(first, Some("CMD" | "CMD-SHELL"))
+    }
+}
+
 /// A kernel parameter.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
