@@ -119,9 +119,14 @@ impl Recovered {
             (record.desired, record.stop) = (DesiredStatus::Running, None);
         } else {
             let ended = containers.iter().filter_map(|c| c.finished_at).max();
+            // Nobody replaces a standalone task: that it ended is all there is to say of it.
+            let code = match record.service {
+                Some(_) => StopCode::ServiceSchedulerInitiated,
+                None => StopCode::EssentialContainerExited,
+            };
             record.desired = DesiredStatus::Stopped;
             record.stop = Some(StopOrder {
-                code: StopCode::ServiceSchedulerInitiated,
+                code,
                 reason: "the task had ended when the store was restored".to_owned(),
                 at: ended.unwrap_or(record.created_at),
             });
@@ -185,6 +190,7 @@ mod tests {
     use super::*;
     use crate::agent::tests::{at, exited, record, running, task};
     use crate::engine::translate::{Additions, Context, EngineFacts, container_body};
+    use crate::model::{RunToken, Standalone};
 
     /// A container of the task with the labels that Longshore gives it, made at the store's revision `seq`.
     fn labelled(record: &TaskRecord, spec: &TaskSpec, name: &str, seq: u64) -> ObservedContainer {
@@ -256,6 +262,30 @@ mod tests {
         assert_eq!(back.tasks[&a.id].record.desired, DesiredStatus::Stopped);
         let hint = &back.services[&(a.cluster.clone(), "web".into())];
         assert!(hint.deployments.values().all(|d| d.live_tasks == 0));
+    }
+
+    #[test]
+    fn a_standalone_task_comes_back_with_what_it_was_asked_for_and_is_not_run_again() {
+        let (mut a, spec) = one("a", 1, 1);
+        (a.service, a.deployment, a.group) = (None, None, "nightly".to_owned());
+        a.standalone = Some(Standalone {
+            started_by: Some("cron".to_owned()),
+            request: Some(RunToken {
+                token: "t1".to_owned(),
+                content: "c".to_owned(),
+            }),
+            ..Standalone::default()
+        });
+        let runs = labelled(&a, &spec, "web", 5);
+        let mut ended = runs.clone();
+        let gone = exited("web", 3, 1, 2);
+        (ended.state, ended.finished_at) = (gone.state, gone.finished_at);
+        assert_eq!(recover(&[runs]).tasks[&a.id].record, a);
+        let back = recover(&[ended]).tasks[&a.id].record.clone();
+        assert_eq!(back.desired, DesiredStatus::Stopped);
+        let code = back.stop.map(|stop| stop.code);
+        assert_eq!(code, Some(StopCode::EssentialContainerExited));
+        assert_eq!(back.standalone, a.standalone);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use super::frame::FrameCodec;
 use super::server::{BackupRequest, DownLine, DownRequest, ManifestQuery, Manifests};
 use super::socket::{check_own_directory, is_live, runtime_dirs};
 use super::status::StatusReport;
+use super::streams::changes::ChangeLine;
 use super::streams::events::{EventLine, EventQuery};
 use super::streams::exec::{ExecRequest, PROTOCOL};
 use super::streams::logs::{LogHeader, LogLine, LogQuery};
@@ -78,6 +79,11 @@ impl ClientError {
     /// Whether there is nothing to ask.
     pub fn is_not_running(&self) -> bool {
         matches!(self, Self::NotRunning { .. })
+    }
+
+    /// Whether it went away, or goes away, with the question: its successor may be asked again.
+    pub fn went_away(&self) -> bool {
+        matches!(self, Self::NotRunning { .. } | Self::Broken(_))
     }
 
     /// Whether what was named is not there.
@@ -251,6 +257,14 @@ impl Client {
                 token => input["nextToken"] = token,
             }
         }
+    }
+
+    /// `GET /v1/changes`
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn changes(&self) -> Result<JsonLines<ChangeLine>, ClientError> {
+        self.get_lines("/v1/changes".to_owned()).await
     }
 
     /// `GET /v1/events`

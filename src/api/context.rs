@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
+use crate::controller::{RunError, RunOutcome, RunRequest, StopError};
 use crate::engine::SharedEngine;
 use crate::model::{ClusterName, InstanceId, TaskId, Timestamp};
 use crate::store::{Revision, View};
@@ -149,16 +150,22 @@ pub struct PullStatus {
 /// What the daemon does when the server is asked to.
 #[async_trait]
 pub trait Control: Send + Sync + 'static {
-    /// Orders a task to stop; its service replaces it. Returns the revision that the order is recorded at.
+    /// Records tasks that are to run once.
     ///
     /// # Errors
-    /// Why it cannot be ordered, as a sentence for people.
+    /// See [`RunError`]; nothing was recorded, but see [`RunError::Store`].
+    async fn run_task(&self, request: &RunRequest) -> Result<RunOutcome, RunError>;
+
+    /// Orders a task to stop; its service replaces it. Returns the revision that the order can be seen at.
+    ///
+    /// # Errors
+    /// See [`StopError`].
     async fn stop_task(
         &self,
         cluster: &ClusterName,
         task: &TaskId,
         reason: &str,
-    ) -> Result<Revision, String>;
+    ) -> Result<Revision, StopError>;
 
     /// Pulls that are under way.
     fn pulls(&self) -> Vec<PullStatus>;

@@ -23,6 +23,7 @@ use super::ecs::{self, CONTENT_TYPE, EcsError, TARGET_PREFIX};
 use super::kinds::Kind;
 use super::socket::{self, BoundSocket, SocketError};
 use super::status::{StatusReport, report};
+use super::streams::changes::changes;
 use super::streams::events::{EventQuery, events};
 use super::streams::exec::exec;
 use super::streams::logs::{LogQuery, logs};
@@ -91,6 +92,7 @@ fn router(context: Serving) -> Router {
         .route("/", post(ecs_request))
         .route("/v1/status", get(status_request))
         .route("/v1/manifests", get(manifests_request))
+        .route("/v1/changes", get(changes_request))
         .route("/v1/events", get(events_request))
         .route("/v1/logs", get(logs_request))
         .route("/v1/exec", post(exec_request))
@@ -120,7 +122,10 @@ async fn ecs_request(State(context): State<Serving>, headers: HeaderMap, body: B
     };
     let (status, body) = match result {
         Ok(answer) => (StatusCode::OK, without_nulls(answer)),
-        Err(error) => (StatusCode::BAD_REQUEST, error.body()),
+        Err(error) => (
+            StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
+            error.body(),
+        ),
     };
     let mut response = (status, body.to_string()).into_response();
     let headers = response.headers_mut();
@@ -218,6 +223,10 @@ async fn manifests_request(
         items.retain(|document| document.metadata.name == name);
     }
     Ok(Json(Manifests { items }))
+}
+
+async fn changes_request(State(context): State<Serving>) -> Response {
+    changes(&context)
 }
 
 async fn events_request(

@@ -385,6 +385,13 @@ impl Page {
         self.field("Group", &s.group);
         self.field("Task definition", &s.task_definition);
         self.field("Deployment", s.deployment.as_deref().unwrap_or_default());
+        if s.deployment.is_none() {
+            self.field("Started by", s.started_by.as_deref().unwrap_or_default());
+        }
+        let tags: Vec<String> = s.tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        self.field("Tags", tags.join(", "));
+        let overrides = s.overrides.as_ref().map(ToString::to_string);
+        self.field("Overrides", overrides.unwrap_or_default());
         self.field("Instance", &s.instance);
         self.field(
             "Status",

@@ -70,7 +70,7 @@ pub async fn run(args: ExecArgs, globals: &Globals) -> CommandResult {
 }
 
 /// Exit codes have eight bits; what has more must not turn into success.
-fn exit_code(code: i64) -> u8 {
+pub(super) fn exit_code(code: i64) -> u8 {
     match u8::try_from(code & 0xff) {
         Ok(0) | Err(_) => 1,
         Ok(code) => code,

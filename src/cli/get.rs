@@ -1,4 +1,4 @@
-//! `longshore get KIND [NAME]`: a table, ECS's JSON, or the manifests with their status.
+//! `longshore get KIND [NAME]`: a table, ECS's JSON, or the manifests with their status; with `--watch` as they change.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,9 @@ use crate::api::documents::{
 use crate::api::kinds::Kind;
 use crate::api::time::At;
 use crate::manifest::export;
-use crate::model::{Timestamp, arn};
+use crate::model::{LastStatus, Timestamp, arn};
+
+mod watch;
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -44,17 +46,50 @@ pub struct GetArgs {
     /// Stopped tasks, services that are gone and older revisions, too
     #[arg(short, long)]
     all: bool,
+    /// Only tasks that are so: PENDING, RUNNING, STOPPED, …
+    #[arg(long, value_name = "STATUS", value_parser = last_status)]
+    status: Option<LastStatus>,
+    /// Go on: the table again after each change in a terminal, else the rows that changed
+    #[arg(short, long)]
+    watch: bool,
+}
+
+/// Reads where a task is in its life, as ECS writes it.
+fn last_status(text: &str) -> Result<LastStatus, String> {
+    let word = text.to_ascii_uppercase();
+    let known = LastStatus::ALL.into_iter().find(|s| s.as_str() == word);
+    known.ok_or_else(|| {
+        let all: Vec<&str> = LastStatus::ALL.iter().map(|s| s.as_str()).collect();
+        format!("it is one of {}", all.join(", "))
+    })
+}
+
+impl GetArgs {
+    /// What was asked for, as it is now.
+    async fn fetch(&self, client: &Client, globals: &Globals) -> Result<Vec<Document>, Failure> {
+        // What is named, or is to be stopped, is found whether or not it would be listed.
+        let all = self.all || self.name.is_some() || self.status == Some(LastStatus::Stopped);
+        let mut documents = fetch(client, self.kind, globals, all).await?;
+        if let Some(name) = &self.name {
+            documents = select(self.kind, documents, name)?;
+        }
+        if let Some(status) = self.status {
+            documents.retain(|document| document.status["lastStatus"] == status.as_str());
+        }
+        Ok(documents)
+    }
 }
 
 /// Prints what was asked for.
 pub async fn run(args: GetArgs, globals: &Globals) -> CommandResult {
-    let client = find(globals).await?;
-    // What is named is found whether or not it would be listed.
-    let all = args.all || args.name.is_some();
-    let mut documents = fetch(&client, args.kind, globals, all).await?;
-    if let Some(name) = &args.name {
-        documents = select(args.kind, documents, name)?;
+    if args.status.is_some() && args.kind != Kind::Task {
+        return Err(Failure::could_not_run("--status is about tasks only"));
     }
+    let client = find(globals).await?;
+    if args.watch {
+        return watch::run(&args, &client, globals).await;
+    }
+    let documents = args.fetch(&client, globals).await?;
     match args.output {
         Output::Table | Output::Wide => {
             if documents.is_empty() {
@@ -328,7 +363,7 @@ fn task_tone(s: &TaskStatusDoc) -> Tone {
 fn tasks(documents: &[Document<TaskStatusDoc>], wide: bool, now: Timestamp) -> Table {
     let mut table = header(
         &[
-            "CLUSTER", "TASK", "SERVICE", "REVISION", "STATUS", "HEALTH", "INSTANCE", "AGE",
+            "CLUSTER", "TASK", "GROUP", "REVISION", "STATUS", "HEALTH", "INSTANCE", "AGE",
         ],
         wide,
         &["DESIRED", "IMAGES", "ADDRESS", "PORTS", "REASON"],
@@ -346,7 +381,7 @@ fn tasks(documents: &[Document<TaskStatusDoc>], wide: bool, now: Timestamp) -> T
         table.row(vec![
             cell(&s.cluster),
             cell(id),
-            cell(s.service.as_deref().unwrap_or_default()),
+            cell(&s.group),
             cell(&s.task_definition),
             (s.last_status.clone(), tone),
             (s.health_status.clone(), tone),

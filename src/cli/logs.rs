@@ -112,17 +112,22 @@ fn name_of(line: &LogLine) -> String {
     }
 }
 
-struct Style {
-    prefix: bool,
-    timestamps: bool,
-    colour: bool,
+/// How lines are written.
+pub(super) struct Style {
+    /// Each says whose it is.
+    pub prefix: bool,
+    /// Each says when it was written.
+    pub timestamps: bool,
+    /// Whose it is stands in the task's colour.
+    pub colour: bool,
 }
 
 /// Colours for tasks: those that can be read on dark and light ground, and are neither red nor yellow.
 const COLOURS: [u8; 8] = [36, 35, 34, 32, 96, 95, 94, 92];
 
 impl Style {
-    fn line(&self, line: &LogLine) -> Vec<u8> {
+    /// The line as it is written, its end with it.
+    pub fn line(&self, line: &LogLine) -> Vec<u8> {
         let mut text = Vec::new();
         if self.prefix {
             let name = format!("{} |", name_of(line));

@@ -2,7 +2,8 @@
 //!
 //! Exit codes, everywhere: 0 done; 1 findings (a manifest is invalid, a service is not steady, a name does not exist);
 //! 2 could not run (bad usage, no engine, no Longshore running, a folder that belongs to somebody else).
-//! `exec` passes the command's own code through.
+//! `exec` passes the command's own code through, `run-task --wait` the essential container's; 125 there is a task that did not
+//! start.
 
 use std::process::ExitCode;
 
@@ -26,11 +27,13 @@ mod logs;
 pub mod output;
 mod plan;
 mod run;
+mod run_task;
 mod scale;
 mod schema;
 mod services;
 mod start;
 mod state;
+mod stop;
 mod validate;
 
 pub use globals::Globals;
@@ -101,6 +104,10 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Run a command in a container of a task
     Exec(exec::ExecArgs),
+    /// Run a task once
+    RunTask(run_task::RunTaskArgs),
+    /// Stop a task; its service, if it has one, starts another
+    Stop(stop::StopArgs),
     /// Say which file and line to edit to change a service's desired count
     Scale(scale::ScaleArgs),
     /// Stop and remove everything that this folder's Longshore created, and nothing else
@@ -170,6 +177,8 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Events(args) => events::run(args, &globals).await,
         Command::Logs(args) => logs::run(args, &globals).await,
         Command::Exec(args) => exec::run(args, &globals).await,
+        Command::RunTask(args) => run_task::run(args, &globals).await,
+        Command::Stop(args) => stop::run(args, &globals).await,
         Command::Scale(args) => scale::run(&args, &globals).await,
         Command::Down(args) => down::run(args, &globals).await,
         Command::Schema(args) => schema::run(&args),

@@ -170,6 +170,14 @@ impl Table {
         out
     }
 
+    /// [`plain`](Self::plain) without the header.
+    pub fn plain_rows(&self) -> String {
+        let text = self.plain();
+        text.split_once('\n')
+            .map(|(_, rows)| rows.to_owned())
+            .unwrap_or_default()
+    }
+
     /// As a terminal shows it: texts wrapped to its width where there is room for them, else as wide as it is.
     pub fn drawn(&self, colour: bool) -> String {
         let columns = crossterm::terminal::size().map_or(u16::MAX, |(columns, _)| columns);

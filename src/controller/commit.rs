@@ -4,16 +4,17 @@
 //! valid state, so what does not fit is left out, and the next plan decides it again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::decision::{Decision, NewEvent, Plan};
 use super::events;
-use super::inputs::Inputs;
+use super::inputs::{Inputs, InstanceInput};
 use crate::clock::IdGen;
 use crate::model::{
-    DesiredStatus, EventLevel, InstanceId, Reservation, Reserved, ServiceEvent, StopOrder, TaskId,
-    TaskRecord, Timestamp,
+    ClusterName, DesiredStatus, EventLevel, InstanceId, Reservation, Reserved, ServiceEvent,
+    StopOrder, TaskId, TaskRecord, TaskSpec, Timestamp,
 };
-use crate::store::{Epoch, Txn, keys};
+use crate::store::{Epoch, TaskEntry, Txn, keys};
 
 /// Events of a service that are kept.
 pub const EVENTS_KEPT: usize = 100;
@@ -58,20 +59,25 @@ pub(super) fn books(inputs: &Inputs, plan: &Plan) -> bool {
     plan.decisions
         .iter()
         .any(|decision| matches!(decision, Decision::StartTask { .. }))
-        || settled(inputs)
+        || settled(&inputs.instances, &inputs.tasks)
             .iter()
             .any(|(id, reserved)| inputs.instances[id].reserved.as_ref() != reserved)
 }
 
-/// What each instance's books should say about the tasks that are there: tasks that are over hold nothing, all others of the
-/// service hold what they were given, also those that were taken over from a lost store.
-fn settled(inputs: &Inputs) -> BTreeMap<InstanceId, Reserved> {
-    let mut all: BTreeMap<InstanceId, Reserved> = inputs
-        .instances
+/// Tasks with what they run, as far as the store still tells.
+pub(super) type Tasks = BTreeMap<TaskId, (TaskEntry, Option<Arc<TaskSpec>>)>;
+
+/// What each instance's books should say about these tasks: those that are over hold nothing, all others hold what they were
+/// given, also those that were taken over from a lost store.
+pub(super) fn settled(
+    instances: &BTreeMap<InstanceId, InstanceInput>,
+    tasks: &Tasks,
+) -> BTreeMap<InstanceId, Reserved> {
+    let mut all: BTreeMap<InstanceId, Reserved> = instances
         .iter()
         .map(|(id, input)| (id.clone(), Reserved::clone(&input.reserved)))
         .collect();
-    for (id, (entry, spec)) in &inputs.tasks {
+    for (id, (entry, spec)) in tasks {
         let Some(reserved) = all.get_mut(&entry.record.instance) else {
             continue;
         };
@@ -84,6 +90,40 @@ fn settled(inputs: &Inputs) -> BTreeMap<InstanceId, Reserved> {
         }
     }
     all
+}
+
+/// Adds the books that have changed, each only if nobody else has changed it in the meantime.
+pub(super) fn book(
+    mut txn: Txn,
+    cluster: &ClusterName,
+    instances: &BTreeMap<InstanceId, InstanceInput>,
+    reserved: &BTreeMap<InstanceId, Reserved>,
+) -> Txn {
+    for (id, reserved) in reserved {
+        let input = &instances[id];
+        if *input.reserved != *reserved {
+            let key = keys::instance_reserved(cluster, id);
+            txn = txn.expect(&key, input.reserved_at).put_json(&key, reserved);
+        }
+    }
+    txn
+}
+
+/// Adds the removal of a task and all that is known of it.
+pub(super) fn forget_task(
+    mut txn: Txn,
+    cluster: &ClusterName,
+    id: &TaskId,
+    entry: &TaskEntry,
+) -> Txn {
+    txn = txn.delete(keys::task(cluster, id));
+    if entry.status.is_some() {
+        txn = txn.delete(keys::task_status(cluster, id));
+    }
+    if entry.lost.is_some() {
+        txn = txn.delete(keys::task_lost(cluster, id));
+    }
+    txn
 }
 
 struct Draft<'a> {
@@ -106,7 +146,7 @@ impl<'a> Draft<'a> {
             epoch,
             txn: Txn::new(epoch).expect(keys::service(cluster, service), seen),
             now,
-            reserved: settled(inputs),
+            reserved: settled(&inputs.instances, &inputs.tasks),
             started: Vec::new(),
             stopped: Vec::new(),
             left_out: false,
@@ -162,6 +202,7 @@ impl<'a> Draft<'a> {
                     group: format!("service:{service}"),
                     service: Some(service.clone()),
                     deployment: Some(deployment.clone()),
+                    standalone: None,
                     family: revision.family.clone(),
                     revision: revision.revision,
                     spec: spec.clone(),
@@ -199,13 +240,7 @@ impl<'a> Draft<'a> {
                 let Some((entry, _)) = self.inputs.tasks.get(id) else {
                     return;
                 };
-                self.delete(keys::task(cluster, id));
-                if entry.status.is_some() {
-                    self.delete(keys::task_status(cluster, id));
-                }
-                if entry.lost.is_some() {
-                    self.delete(keys::task_lost(cluster, id));
-                }
+                self.edit(|txn| forget_task(txn, cluster, id, entry));
                 for reserved in self.reserved.values_mut() {
                     reserved.0.remove(id);
                 }
@@ -318,18 +353,9 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Writes the books that have changed, each only if nobody else has in the meantime.
     fn book(&mut self) {
-        let cluster = &self.inputs.key.0;
-        for (id, reserved) in std::mem::take(&mut self.reserved) {
-            let input = &self.inputs.instances[&id];
-            if *input.reserved != reserved {
-                let key = keys::instance_reserved(cluster, &id);
-                self.edit(|txn| {
-                    txn.expect(&key, input.reserved_at)
-                        .put_json(&key, &reserved)
-                });
-            }
-        }
+        let inputs = self.inputs;
+        let reserved = std::mem::take(&mut self.reserved);
+        self.edit(|txn| book(txn, &inputs.key.0, &inputs.instances, &reserved));
     }
 }

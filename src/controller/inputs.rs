@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::commit::Tasks;
 use super::decision::Plan;
 use super::observe::TaskView;
 use super::placement::InstanceView;
 use super::plan::{Definition, PlanInput, plan};
 use crate::model::{
     ClusterName, ClusterSpec, Desired, Family, Instance, InstanceDesired, InstanceId, Reserved,
-    RevisionRef, ServiceEvent, ServiceName, ServiceRecord, ServiceSpec, SpecHash, TaskId, TaskSpec,
+    RevisionRef, ServiceEvent, ServiceName, ServiceRecord, ServiceSpec, SpecHash, TaskSpec,
     Timestamp,
 };
 use crate::store::state::{ServiceKey, TaskEntry};
@@ -39,12 +40,22 @@ impl Targets {
 
     /// The revision that a service is to run, where it is known.
     pub fn resolve(&self, state: &State, spec: &ServiceSpec) -> Option<Resolved> {
-        let current = self.families.get(&spec.family);
-        match spec.revision {
+        self.revision(state, &spec.family, spec.revision)
+    }
+
+    /// The revision of that number, or without one what the folder says now, else the newest; where it is known.
+    pub fn revision(
+        &self,
+        state: &State,
+        family: &Family,
+        number: Option<u32>,
+    ) -> Option<Resolved> {
+        let current = self.families.get(family);
+        match number {
             None => match current {
                 Some(current) => Some(current.clone()),
                 None => {
-                    let newest = state.newest_revision(&spec.family)?;
+                    let newest = state.newest_revision(family)?;
                     stored(state, &newest.id, &newest.spec)
                 }
             },
@@ -53,7 +64,7 @@ impl Targets {
                     return Some(current.clone());
                 }
                 let id = RevisionRef {
-                    family: spec.family.clone(),
+                    family: family.clone(),
                     revision: number,
                 };
                 let record = state.revisions.get(&id)?;
@@ -99,7 +110,7 @@ impl Targets {
         Some(spec)
     }
 
-    fn cluster(&self, state: &State, name: &ClusterName) -> Arc<ClusterSpec> {
+    pub fn cluster(&self, state: &State, name: &ClusterName) -> Arc<ClusterSpec> {
         if let Some(spec) = self.declared(name) {
             return Arc::new(spec.clone());
         }
@@ -107,6 +118,16 @@ impl Targets {
             Some(stored) => Arc::clone(&stored.value),
             None => Arc::new(ClusterSpec::named(name.clone())),
         }
+    }
+}
+
+/// A task as a plan sees it.
+pub(super) fn view<'a>(entry: &'a TaskEntry, spec: Option<&'a TaskSpec>) -> TaskView<'a> {
+    TaskView {
+        record: &entry.record,
+        status: entry.status.as_deref(),
+        lost: entry.lost.is_some(),
+        spec,
     }
 }
 
@@ -130,6 +151,18 @@ pub(super) struct InstanceInput {
     pub others: Vec<Arc<Reserved>>,
 }
 
+impl InstanceInput {
+    /// As a plan sees it.
+    pub fn view(&self) -> InstanceView<'_> {
+        InstanceView {
+            instance: &self.instance,
+            desired: self.desired,
+            reserved: &self.reserved,
+            others: self.others.iter().map(Arc::as_ref).collect(),
+        }
+    }
+}
+
 /// One service's share of the state.
 #[derive(Debug, Clone)]
 pub(super) struct Inputs {
@@ -139,7 +172,7 @@ pub(super) struct Inputs {
     pub definition: Option<Resolved>,
     pub unregistered: Option<RevisionRef>,
     pub record: Option<Stored<ServiceRecord>>,
-    pub tasks: BTreeMap<TaskId, (TaskEntry, Option<Arc<TaskSpec>>)>,
+    pub tasks: Tasks,
     pub instances: BTreeMap<InstanceId, InstanceInput>,
     /// The service's events by number.
     pub events: BTreeMap<u64, Stored<ServiceEvent>>,
@@ -198,23 +231,10 @@ impl Inputs {
         let tasks: Vec<TaskView<'_>> = self
             .tasks
             .values()
-            .map(|(entry, spec)| TaskView {
-                record: &entry.record,
-                status: entry.status.as_deref(),
-                lost: entry.lost.is_some(),
-                spec: spec.as_deref(),
-            })
+            .map(|(entry, spec)| view(entry, spec.as_deref()))
             .collect();
-        let instances: Vec<InstanceView<'_>> = self
-            .instances
-            .values()
-            .map(|input| InstanceView {
-                instance: &input.instance,
-                desired: input.desired,
-                reserved: &input.reserved,
-                others: input.others.iter().map(Arc::as_ref).collect(),
-            })
-            .collect();
+        let instances: Vec<InstanceView<'_>> =
+            self.instances.values().map(InstanceInput::view).collect();
         plan(&PlanInput {
             cluster: &self.cluster,
             service: self.service(),
@@ -233,7 +253,11 @@ impl Inputs {
     }
 }
 
-fn instances(state: &State, cluster: &ClusterName) -> BTreeMap<InstanceId, InstanceInput> {
+/// The cluster's registered instances.
+pub(super) fn instances(
+    state: &State,
+    cluster: &ClusterName,
+) -> BTreeMap<InstanceId, InstanceInput> {
     let mut all = BTreeMap::new();
     for (id, entry) in state.instances_of_cluster(cluster) {
         let Some(instance) = &entry.instance else {

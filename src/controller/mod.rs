@@ -5,6 +5,8 @@
 //! their states), `rolling` and `daemon` (which tasks to start and stop), `placement` (where), `throttle`, `retention`,
 //! `events` (what is said).
 //!
+//! `standalone` holds the tasks that no service started.
+//!
 //! The effects are around it: `worker` (which service is looked at when), `inputs` (from the view to a plan's input), `commit`
 //! (from a plan to a commit), `registrar` and `registry` (numbering task definitions), `queue`. [`preview`] plans and records nothing.
 
@@ -29,6 +31,7 @@ mod rolling;
 #[cfg(test)]
 mod rules;
 mod service;
+mod standalone;
 #[cfg(test)]
 mod testing;
 mod throttle;
@@ -44,5 +47,8 @@ pub use plan::{Definition, PlanInput, plan};
 pub use preview::preview;
 pub use registry::{Registered, register};
 pub use retention::{AFTER_REMOVAL, KEPT};
+pub use standalone::{
+    MOST_KEPT, NotPlaced, REMEMBERED, RunError, RunOutcome, RunRequest, StopError,
+};
 pub use throttle::delay;
 pub use worker::{Controller, ControllerError};

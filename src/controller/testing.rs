@@ -263,6 +263,7 @@ impl World {
                     group: "service:web".to_owned(),
                     service: Some("web".into()),
                     deployment: Some(deployment),
+                    standalone: None,
                     family: revision.family,
                     revision: revision.revision,
                     spec,

@@ -5,6 +5,7 @@
 //! * A plan sees a view that holds this process's own last write; it is recorded in one commit under guards on the service's
 //!   record and on the books of every instance it places on. A commit that met somebody else's write is not applied:
 //!   look again, decide again.
+//! * Standalone tasks are looked after a cluster at a time, in the same way.
 //! * Only one commit at a time touches the books, so that services do not chase each other over one instance.
 //!
 //! Failure modes: a store that cannot be reached is tried again, ever more slowly; an epoch that is no longer ours ends
@@ -17,7 +18,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -25,8 +26,9 @@ use super::commit;
 use super::inputs::{Inputs, Targets};
 use super::queue::Queue;
 use super::registrar;
+use super::standalone;
 use crate::clock::{SharedClock, SharedIds};
-use crate::model::{Desired, NoticeKind, Timestamp};
+use crate::model::{ClusterName, Desired, NoticeKind, Timestamp};
 use crate::store::state::ServiceKey;
 use crate::store::view::Stopped;
 use crate::store::{Changed, Epoch, Key, KeyChange, SharedStore, State, StoreError, View};
@@ -48,18 +50,38 @@ pub enum ControllerError {
     Blind(#[from] Stopped),
 }
 
+/// What is looked at as one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    /// A service.
+    Service(ServiceKey),
+    /// The standalone tasks of a cluster.
+    Standalone(ClusterName),
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Service((cluster, name)) => write!(f, "service {name} of cluster {cluster}"),
+            Self::Standalone(cluster) => write!(f, "standalone tasks of cluster {cluster}"),
+        }
+    }
+}
+
 /// See the [module's documentation](self).
 pub struct Controller {
-    store: SharedStore,
-    view: Arc<View>,
-    epoch: Epoch,
-    clock: SharedClock,
-    ids: SharedIds,
+    pub(super) store: SharedStore,
+    pub(super) view: Arc<View>,
+    pub(super) epoch: Epoch,
+    pub(super) clock: SharedClock,
+    pub(super) ids: SharedIds,
     /// What was set last and not taken up yet.
     wanted: Mutex<Option<Arc<Desired>>>,
     news: Notify,
-    /// Held from reading the books to having written them.
-    booking: tokio::sync::Mutex<()>,
+    /// What is followed; `None` until the folder was taken up for the first time.
+    pub(super) following: watch::Sender<Option<Arc<Targets>>>,
+    /// Held from reading the books, and what specifications are stored, to having written them.
+    pub(super) booking: tokio::sync::Mutex<()>,
 }
 
 impl Controller {
@@ -80,6 +102,7 @@ impl Controller {
             ids,
             wanted: Mutex::new(None),
             news: Notify::new(),
+            following: watch::Sender::new(None),
             booking: tokio::sync::Mutex::new(()),
         })
     }
@@ -101,6 +124,7 @@ impl Controller {
             queue: Queue::new(),
             passes: FuturesUnordered::new(),
             failures: BTreeMap::new(),
+            registering: None,
             register_at: None,
             register_failures: 0,
         };
@@ -152,8 +176,17 @@ impl Controller {
         }
     }
 
+    async fn look(&self, targets: &Targets, subject: &Subject) -> Result<Option<Timestamp>, Halt> {
+        match subject {
+            Subject::Service(key) => self.pass(targets, key).await,
+            Subject::Standalone(cluster) => self.keep_standalone(cluster).await,
+        }
+    }
+
     /// Writes what a new folder content needs, and returns what services are to follow.
     async fn register(&self, desired: &Arc<Desired>) -> Result<Targets, Halt> {
+        // A specification that is stored now must not be forgotten before what names it is written.
+        let _booking = self.booking.lock().await;
         let (targets, commits) = {
             let state = self.view.read();
             registrar::register(&state, desired, &self.epoch, self.clock.now())
@@ -167,7 +200,7 @@ impl Controller {
 }
 
 /// Why a pass ended without an answer.
-enum Halt {
+pub(super) enum Halt {
     /// Somebody wrote first, and the view does not show it yet.
     Conflict(String),
     /// To be tried again later.
@@ -192,15 +225,18 @@ impl From<Stopped> for Halt {
     }
 }
 
-type Passed = (ServiceKey, Result<Option<Timestamp>, Halt>);
+type Passed = (Subject, Result<Option<Timestamp>, Halt>);
+type Registered = (Arc<Desired>, Result<Targets, Halt>);
 
 struct Run<'a> {
     controller: &'a Arc<Controller>,
     targets: Option<Arc<Targets>>,
-    queue: Queue<ServiceKey>,
+    queue: Queue<Subject>,
     passes: FuturesUnordered<BoxFuture<'a, Passed>>,
     /// Failures in a row.
-    failures: BTreeMap<ServiceKey, u32>,
+    failures: BTreeMap<Subject, u32>,
+    /// What was set and is being registered. Beside the passes: one of them may hold what it waits for.
+    registering: Option<BoxFuture<'a, Registered>>,
     /// When to try again to register what was set.
     register_at: Option<Instant>,
     register_failures: u32,
@@ -220,8 +256,15 @@ impl Run<'_> {
             let outcome = tokio::select! {
                 biased;
                 Some((key, passed)) = self.passes.next() => self.passed(key, passed),
-                () = self.controller.news.notified() => self.take_up().await,
-                () = at(self.register_at) => self.take_up().await,
+                registered = until(&mut self.registering) => self.registered(registered),
+                () = self.controller.news.notified(), if self.registering.is_none() => {
+                    self.take_up();
+                    Ok(())
+                }
+                () = at(self.register_at), if self.registering.is_none() => {
+                    self.take_up();
+                    Ok(())
+                }
                 change = changes.recv() => self.changed(change),
                 () = at(next) => Ok(()),
             };
@@ -231,7 +274,7 @@ impl Run<'_> {
         }
     }
 
-    /// Begins a pass for every service that is due.
+    /// Begins a pass for everything that is due.
     fn begin_due(&mut self) {
         let Some(targets) = &self.targets else {
             return;
@@ -243,7 +286,7 @@ impl Run<'_> {
             let targets = Arc::clone(targets);
             let controller = self.controller;
             self.passes.push(Box::pin(async move {
-                let passed = controller.pass(&targets, &key).await;
+                let passed = controller.look(&targets, &key).await;
                 (key, passed)
             }));
         }
@@ -251,7 +294,7 @@ impl Run<'_> {
 
     fn passed(
         &mut self,
-        key: ServiceKey,
+        key: Subject,
         passed: Result<Option<Timestamp>, Halt>,
     ) -> Result<(), ControllerError> {
         self.queue.done(&key);
@@ -269,10 +312,7 @@ impl Run<'_> {
             Err(halt) => {
                 let failures = self.failures.entry(key.clone()).or_default();
                 *failures += 1;
-                halt.say(
-                    &format!("service {} of cluster {}", key.1, key.0),
-                    *failures,
-                );
+                halt.say(&key.to_string(), *failures);
                 *failures
             }
         };
@@ -280,13 +320,23 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Registers what was set last, and looks at every service that it changes.
-    async fn take_up(&mut self) -> Result<(), ControllerError> {
+    /// Begins to register what was set last.
+    fn take_up(&mut self) {
         self.register_at = None;
-        let Some(desired) = self.controller.take_wanted() else {
-            return Ok(());
-        };
-        match self.controller.register(&desired).await {
+        let controller = self.controller;
+        self.registering = controller.take_wanted().map(|desired| {
+            let register = async move {
+                let registered = controller.register(&desired).await;
+                (desired, registered)
+            };
+            Box::pin(register) as BoxFuture<'_, Registered>
+        });
+    }
+
+    /// Looks at every service that what was registered changes.
+    fn registered(&mut self, (desired, registered): Registered) -> Result<(), ControllerError> {
+        self.registering = None;
+        match registered {
             Ok(targets) => {
                 self.register_failures = 0;
                 self.follow(targets);
@@ -304,24 +354,27 @@ impl Run<'_> {
     }
 
     fn follow(&mut self, targets: Targets) {
-        let keys: Vec<ServiceKey> = {
+        let keys: Vec<Subject> = {
             let state = self.controller.view.read();
             let old = self.targets.as_deref();
-            let differs = |key: &ServiceKey| match old {
-                Some(old) => !old.agrees_on(&targets, &state, key),
-                None => true,
+            let differs = |subject: &Subject| match (old, subject) {
+                (Some(old), Subject::Service(key)) => !old.agrees_on(&targets, &state, key),
+                (Some(_), Subject::Standalone(_)) => false,
+                (None, _) => true,
             };
-            targets
-                .services(&state)
-                .into_iter()
-                .filter(differs)
-                .collect()
+            let mut all = subjects(&targets, &state);
+            all.retain(differs);
+            all
         };
-        self.targets = Some(Arc::new(targets));
+        let targets = Arc::new(targets);
+        self.controller
+            .following
+            .send_replace(Some(Arc::clone(&targets)));
+        self.targets = Some(targets);
         self.look_at(keys);
     }
 
-    fn look_at(&mut self, keys: impl IntoIterator<Item = ServiceKey>) {
+    fn look_at(&mut self, keys: impl IntoIterator<Item = Subject>) {
         let now = Instant::now();
         for key in keys {
             self.queue.push(key, now);
@@ -347,7 +400,7 @@ impl Run<'_> {
                 self.look_at(keys);
             }
             Ok(Changed::Everything) | Err(broadcast::error::RecvError::Lagged(_)) => {
-                let keys = targets.services(&self.controller.view.read());
+                let keys = subjects(&targets, &self.controller.view.read());
                 self.look_at(keys);
             }
             Err(broadcast::error::RecvError::Closed) => return Err(Stopped.into()),
@@ -356,22 +409,36 @@ impl Run<'_> {
     }
 }
 
-/// The services that a change of that key may concern.
-fn concerned(change: &KeyChange, targets: &Targets, state: &State) -> Vec<ServiceKey> {
+/// Everything that there is to look at.
+fn subjects(targets: &Targets, state: &State) -> Vec<Subject> {
+    let services = targets.services(state).into_iter().map(Subject::Service);
+    let standalone = standalone::clusters(state)
+        .into_iter()
+        .map(Subject::Standalone);
+    services.chain(standalone).collect()
+}
+
+/// What a change of that key may concern.
+fn concerned(change: &KeyChange, targets: &Targets, state: &State) -> Vec<Subject> {
     match (&change.key, &change.service) {
         (Key::Event(..), _) => Vec::new(),
-        (_, Some(service)) => vec![service.clone()],
+        (_, Some(service)) => vec![Subject::Service(service.clone())],
+        (Key::Task(cluster, _) | Key::TaskStatus(cluster, _) | Key::TaskLost(cluster, _), None) => {
+            vec![Subject::Standalone(cluster.clone())]
+        }
         (Key::Instance(cluster, _) | Key::InstanceDesired(cluster, _), None) => {
-            let mut all = targets.services(state);
-            all.retain(|(of, _)| of == cluster);
-            all.into_iter().collect()
+            let mut all = subjects(targets, state);
+            all.retain(|subject| match subject {
+                Subject::Service((of, _)) | Subject::Standalone(of) => of == cluster,
+            });
+            all
         }
         // Room may have come free, for instance also for other clusters on the same engine.
         (Key::InstanceReserved(..), None) => state
             .services
             .iter()
             .filter(|(_, record)| record.notices.contains_key(&NoticeKind::Placement))
-            .map(|(key, _)| key.clone())
+            .map(|(key, _)| Subject::Service(key.clone()))
             .collect(),
         _ => Vec::new(),
     }
@@ -395,6 +462,14 @@ impl Halt {
 fn pause(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE)
+}
+
+/// What `work` comes to; for ever without any.
+async fn until<T>(work: &mut Option<BoxFuture<'_, T>>) -> T {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until `instant`; for ever without one.

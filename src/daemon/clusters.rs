@@ -126,19 +126,23 @@ impl Clusters {
     }
 
     /// What the folder declares, and the clusters that have tasks or services left from before. The implied cluster
-    /// `default` counts only when something is in it.
+    /// `default` counts only when something is in it, or when task definitions are all that the folder has: they are there
+    /// to be run once.
     fn wanted(
         &self,
         desired: &Desired,
     ) -> BTreeMap<(ClusterName, InstanceId), (ClusterSpec, InstanceSpec)> {
         let mut specs: BTreeMap<ClusterName, ClusterSpec> = BTreeMap::new();
+        let only_definitions = desired.clusters.len() == 1
+            && desired.all_services().next().is_none()
+            && !desired.task_definitions.is_empty();
         for (name, (spec, _)) in &desired.clusters {
             let implied = spec.manifest_hash.is_empty();
             let used = desired
                 .services
                 .get(name)
                 .is_some_and(|services| !services.is_empty());
-            if !implied || used {
+            if !implied || used || only_definitions {
                 specs.insert(name.clone(), spec.clone());
             }
         }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -9,8 +10,9 @@ use tokio::sync::mpsc;
 use super::Shared;
 use super::clusters::Clusters;
 use crate::api::{Control, PullStatus};
-use crate::model::{ClusterName, DesiredStatus, StopCode, StopOrder, TaskId};
-use crate::store::{Revision, Txn, keys, redb};
+use crate::controller::{RunError, RunOutcome, RunRequest, StopError};
+use crate::model::{ClusterName, TaskId};
+use crate::store::{Revision, redb};
 
 /// The daemon's side of [`Control`].
 pub struct DaemonControl {
@@ -27,37 +29,23 @@ impl DaemonControl {
 
 #[async_trait]
 impl Control for DaemonControl {
+    async fn run_task(&self, request: &RunRequest) -> Result<RunOutcome, RunError> {
+        if self.shared.removing.load(Ordering::SeqCst) {
+            return Err(RunError::Ending);
+        }
+        self.shared.controller.run_task(request).await
+    }
+
     async fn stop_task(
         &self,
         cluster: &ClusterName,
         task: &TaskId,
         reason: &str,
-    ) -> Result<Revision, String> {
-        let entry = self.shared.view.read().task(cluster, task).cloned();
-        let entry = entry.ok_or_else(|| format!("there is no task {task}"))?;
-        if entry.record.desired == DesiredStatus::Stopped {
-            return Ok(entry.record_revision());
-        }
-        let mut record = (*entry.record.value).clone();
-        record.desired = DesiredStatus::Stopped;
-        record.stop = Some(StopOrder {
-            code: StopCode::UserInitiated,
-            reason: reason.to_owned(),
-            at: self.shared.clock.now(),
-        });
-        let epoch = self
-            .shared
-            .store
-            .acquire("operator")
+    ) -> Result<Revision, StopError> {
+        self.shared
+            .controller
+            .stop_task(cluster, task, reason)
             .await
-            .map_err(|e| e.to_string())?;
-        let key = keys::task(cluster, task);
-        Txn::new(&epoch)
-            .expect_unchanged(key.clone(), entry.record_revision())
-            .put_json(key, &record)
-            .commit(&self.shared.store)
-            .await
-            .map_err(|error| error.to_string())
     }
 
     fn pulls(&self) -> Vec<PullStatus> {

@@ -8,11 +8,14 @@ use tokio::sync::mpsc;
 
 use super::Shared;
 use super::clusters::Clusters;
+use crate::controller::StopError;
 use crate::engine::{ErrorKind, SharedEngine, labels};
-use crate::model::{ClusterName, ClusterSpec, Desired, ServiceStatus, Source};
+use crate::model::{
+    ClusterName, ClusterSpec, Desired, DesiredStatus, ServiceStatus, Source, TaskId,
+};
 use crate::store::{StoreError, TaskEntry, Txn, keys};
 
-/// Drains every service, then removes what is left of this owner on the engines: networks, and volumes with `volumes`.
+/// Drains every service and stops every standalone task, then removes what is left of this owner on the engines: networks, and volumes with `volumes`.
 ///
 /// The last good manifests are forgotten first: a restart in the middle must not bring back what was asked to go.
 pub async fn run(
@@ -30,7 +33,7 @@ pub async fn run(
     clusters.follow(&nothing, true).await;
     shared.controller.set_desired(Arc::new(nothing));
 
-    stopped(shared, &tell).await;
+    stopped(shared, &tell).await?;
     purge(shared).await.map_err(|e| e.to_string())?;
     let engines = shared.api_engines.all();
     for engine in &engines {
@@ -56,11 +59,34 @@ pub async fn run(
     Ok(())
 }
 
+/// Orders every standalone task to stop that was not: no service's plan does.
+async fn stop_standalone(shared: &Shared) -> Result<(), String> {
+    let running: Vec<(ClusterName, TaskId)> = shared
+        .view
+        .read()
+        .tasks
+        .iter()
+        .filter(|(_, entry)| entry.record.service.is_none())
+        .filter(|(_, entry)| entry.record.desired == DesiredStatus::Running)
+        .map(|(key, _)| key.clone())
+        .collect();
+    for (cluster, id) in running {
+        let order = shared.controller.stop_task(&cluster, &id, "longshore down");
+        match order.await {
+            Ok(_) | Err(StopError::Unknown) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Ok(())
+}
+
 /// Waits until every task is over.
-async fn stopped(shared: &Shared, tell: &impl Fn(String)) {
+async fn stopped(shared: &Shared, tell: &impl Fn(String)) -> Result<(), String> {
     let mut changes = shared.view.subscribe();
     let mut last = 0;
     loop {
+        // Each time: one may have been taken over, or recorded just before.
+        stop_standalone(shared).await?;
         let left = {
             let state = shared.view.read();
             let over = |task: &TaskEntry| {
@@ -79,7 +105,7 @@ async fn stopped(shared: &Shared, tell: &impl Fn(String)) {
             )
         };
         if left == (0, 0) {
-            return;
+            return Ok(());
         }
         if left.0 != last {
             tell(format!("{} tasks to stop", left.0));

@@ -14,7 +14,7 @@ pub mod export;
 pub mod fates;
 pub mod init;
 pub mod load;
-mod quantity;
+pub(crate) mod quantity;
 pub mod reference;
 mod report;
 pub mod resolve;

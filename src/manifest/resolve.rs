@@ -379,7 +379,7 @@ fn container(c: &raw::ContainerDefinition, network_mode: NetworkMode) -> Contain
 }
 
 /// What the container asks of GPUs in all.
-fn gpus(requirements: &[raw::ResourceRequirement]) -> Option<Gpus> {
+pub fn gpus(requirements: &[raw::ResourceRequirement]) -> Option<Gpus> {
     requirements
         .iter()
         .filter(|requirement| requirement.kind == raw::ResourceType::Gpu)

@@ -12,6 +12,7 @@ pub mod event;
 pub mod ids;
 pub mod instance;
 pub mod service;
+pub mod standalone;
 pub mod task;
 pub mod task_definition;
 pub mod task_spec;
@@ -32,6 +33,7 @@ pub use service::{
     RolloutState, SchedulingStrategy, ServiceRecord, ServiceSpec, ServiceStatus, Throttle,
     ceil_percent, floor_percent,
 };
+pub use standalone::{ContainerOverride, OverrideError, RunToken, Standalone, TaskOverrides};
 pub use task::{
     ContainerStatus, DesiredStatus, HealthStatus, LastStatus, NetworkBinding, StopCode, StopOrder,
     TaskLost, TaskRecord, TaskStatus,

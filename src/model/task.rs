@@ -8,6 +8,7 @@ use super::ids::{
     ClusterName, DeploymentId, Family, InstanceId, RevisionRef, ServiceName, SpecHash, TaskId,
 };
 use super::instance::PortClaim;
+use super::standalone::Standalone;
 use super::task_spec::Protocol;
 use super::time::Timestamp;
 
@@ -47,6 +48,18 @@ pub enum LastStatus {
 }
 
 impl LastStatus {
+    /// All of them, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Provisioning,
+        Self::Pending,
+        Self::Activating,
+        Self::Running,
+        Self::Deactivating,
+        Self::Stopping,
+        Self::Deprovisioning,
+        Self::Stopped,
+    ];
+
     /// As ECS writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -145,6 +158,9 @@ pub struct TaskRecord {
     /// The deployment that started it (ECS `startedBy`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<DeploymentId>,
+    /// What it was asked for with, where no service started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standalone: Option<Standalone>,
     /// The revision it runs.
     pub family: Family,
     /// The revision's number.
@@ -176,6 +192,15 @@ impl TaskRecord {
             family: self.family.clone(),
             revision: self.revision,
         }
+    }
+
+    /// Who started it, as ECS says it: its deployment, or what RunTask was told.
+    pub fn started_by(&self) -> Option<&str> {
+        let asked = self.standalone.as_ref();
+        self.deployment
+            .as_ref()
+            .map(DeploymentId::as_str)
+            .or_else(|| asked.and_then(|asked| asked.started_by.as_deref()))
     }
 }
 

@@ -239,6 +239,7 @@ mod tests {
             group: format!("service:{service}"),
             service: Some(service.into()),
             deployment: None,
+            standalone: None,
             family: "web".into(),
             revision: 1,
             spec: SpecHash::new("v1-0"),

@@ -444,7 +444,12 @@ async fn a_writing_operation_is_refused_with_the_line_to_edit() {
     let asked = json!({"family": "web", "containerDefinitions": []});
     let (_, message) = exception(&world, "RegisterTaskDefinition", asked).await;
     assert!(message.contains("all.yaml:"), "{message}");
-    for operation in ["RunTask", "ExecuteCommand", "TagResource", "CreateTaskSet"] {
+    for operation in [
+        "StartTask",
+        "ExecuteCommand",
+        "TagResource",
+        "CreateTaskSet",
+    ] {
         let (name, _) = exception(&world, operation, json!({})).await;
         assert_eq!(name, "UnsupportedFeatureException", "{operation}");
     }

@@ -10,6 +10,7 @@ use longshore::api::{
     ApiContext, Control, Engines, FolderStatus, HeldResource, Identity, PullStatus,
 };
 use longshore::clock::{ManualClock, SeededIds, TokioClock};
+use longshore::controller::{Controller, RunError, RunOutcome, RunRequest, StopError};
 use longshore::engine::simulated::{SimOptions, Simulated};
 use longshore::engine::{CreateBody, Engine};
 use longshore::manifest::load::{LastGood, LoadOptions, Loaded, load};
@@ -111,6 +112,8 @@ pub struct TestControl {
     store: SharedStore,
     view: Arc<View>,
     epoch: Epoch,
+    /// Records what RunTask asks for. It follows the folder once a test [starts](World::follow) it.
+    controller: Arc<Controller>,
     pub shut_down: AtomicBool,
     pub down_with_volumes: Mutex<Vec<bool>>,
 }
@@ -122,10 +125,10 @@ impl Control for TestControl {
         cluster: &ClusterName,
         task: &TaskId,
         reason: &str,
-    ) -> Result<u64, String> {
+    ) -> Result<u64, StopError> {
         let mut record = {
             let state = self.view.read();
-            let entry = state.task(cluster, task).ok_or("no such task")?;
+            let entry = state.task(cluster, task).ok_or(StopError::Unknown)?;
             TaskRecord::clone(&entry.record.value)
         };
         record.desired = DesiredStatus::Stopped;
@@ -138,7 +141,11 @@ impl Control for TestControl {
             .put_json(keys::task(cluster, task), &record)
             .commit(&self.store)
             .await
-            .map_err(|error| error.to_string())
+            .map_err(StopError::Store)
+    }
+
+    async fn run_task(&self, request: &RunRequest) -> Result<RunOutcome, RunError> {
+        self.controller.run_task(request).await
     }
 
     fn pulls(&self) -> Vec<PullStatus> {
@@ -216,6 +223,13 @@ impl World {
             store: Arc::clone(&store),
             view: Arc::clone(&view),
             epoch: epoch.clone(),
+            controller: Controller::new(
+                Arc::clone(&store),
+                Arc::clone(&view),
+                epoch.clone(),
+                Arc::clone(&clock) as _,
+                SeededIds::new(9),
+            ),
             shut_down: AtomicBool::new(false),
             down_with_volumes: Mutex::default(),
         });
@@ -256,6 +270,15 @@ impl World {
         };
         world.declare().await;
         world
+    }
+
+    /// Lets a controller follow the folder, without the services: nothing but what RunTask asks for is started.
+    pub fn follow(&self) {
+        let mut desired = self.loaded.desired.clone();
+        desired.services.clear();
+        self.control.controller.set_desired(Arc::new(desired));
+        let (controller, stop) = (Arc::clone(&self.control.controller), self.stop.clone());
+        tokio::spawn(async move { controller.run(stop).await });
     }
 
     /// Ends the server, as the daemon does.
@@ -384,6 +407,7 @@ impl World {
             group: "service:web".to_owned(),
             service: Some("web".into()),
             deployment: Some("ecs-svc/0000000000000000001".into()),
+            standalone: None,
             family: "web".into(),
             revision: 1,
             spec: definition.hash.clone(),

@@ -7,5 +7,6 @@ mod documents;
 mod ecs;
 mod exec;
 mod fixture;
+mod run_task;
 mod shapes;
 mod streams;

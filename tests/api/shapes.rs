@@ -132,4 +132,15 @@ async fn every_member_that_is_answered_is_one_of_ecs() {
         &definition,
         &TASK_DEFINITION_OUTPUT,
     );
+
+    world.follow();
+    let answer = ask(
+        "RunTask",
+        json!({"taskDefinition": "worker", "startedBy": "cron", "tags": [{"key": "a", "value": "b"}], "overrides": {
+            "cpu": "64", "memory": "64", "containerOverrides": [{"name": "worker", "command": ["true"], "cpu": 32, "memory": 32,
+                "memoryReservation": 16, "environment": [{"name": "A", "value": "b"}]}]}}),
+    )
+    .await;
+    check("task", &answer["tasks"], &[]);
+    assert_eq!(answer["failures"], json!([]));
 }

@@ -13,4 +13,5 @@ mod engine;
 mod example;
 mod reconcile;
 mod rights;
+mod run_task;
 mod samples;

@@ -169,6 +169,7 @@ impl Rig {
             group: format!("service:{service}"),
             service: Some(service.into()),
             deployment: Some("ecs-svc/0000000000000000001".into()),
+            standalone: None,
             family: spec.family.clone(),
             revision: 1,
             spec: spec.hash(),

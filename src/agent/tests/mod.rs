@@ -39,6 +39,7 @@ pub(super) fn record(spec: &TaskSpec) -> TaskRecord {
         group: "service:web".to_owned(),
         service: Some("web".into()),
         deployment: None,
+        standalone: None,
         family: spec.family.clone(),
         revision: 1,
         spec: SpecHash::new("v1-feed"),

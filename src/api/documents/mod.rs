@@ -28,7 +28,7 @@ use crate::api::context::HeldResource;
 use crate::api::kinds::Kind;
 use crate::api::shapes;
 use crate::api::shapes::service::deployment_counts;
-use crate::api::shapes::task::{container_status, containers};
+use crate::api::shapes::task::{Overrides, container_status, containers};
 
 mod status;
 
@@ -447,12 +447,24 @@ fn task(state: &State, entry: &TaskEntry, now: Timestamp) -> Document<TaskStatus
     let reported = entry.status.as_ref();
     let spec = state.specs.get(&record.spec).map(AsRef::as_ref);
     let stopped = stopped_because(entry);
+    let exit_code = exit_code(entry, spec);
     let status = TaskStatusDoc {
         cluster: record.cluster.to_string(),
         id: record.id.to_string(),
         service: record.service.as_ref().map(ToString::to_string),
         group: record.group.clone(),
         deployment: record.deployment.as_ref().map(ToString::to_string),
+        started_by: record.started_by().map(str::to_owned),
+        overrides: record
+            .standalone
+            .as_ref()
+            .filter(|asked| !asked.overrides.is_empty())
+            .and_then(|_| serde_json::to_value(Overrides::of(record)).ok()),
+        tags: record
+            .standalone
+            .as_ref()
+            .map(|asked| asked.tags.clone())
+            .unwrap_or_default(),
         task_definition: record.revision_ref().to_string(),
         instance: record.instance.to_string(),
         desired_status: match desired_status(entry) {
@@ -472,7 +484,9 @@ fn task(state: &State, entry: &TaskEntry, now: Timestamp) -> Document<TaskStatus
             .as_ref()
             .and_then(|(code, _)| code.map(|c| c.as_str().to_owned())),
         stopped_reason: stopped.map(|(_, reason)| reason),
-        failed: failure(entry).is_some(),
+        exit_code,
+        // A standalone task is there to end.
+        failed: failure(entry).is_some() && !(record.service.is_none() && exit_code == Some(0)),
         containers: containers(entry, spec)
             .into_iter()
             .map(|c| {
@@ -519,6 +533,21 @@ fn task(state: &State, entry: &TaskEntry, now: Timestamp) -> Document<TaskStatus
     };
     let metadata = Metadata::named(&record.id);
     Document::new(Kind::Task, metadata, None, status)
+}
+
+/// The exit code of the essential container that ended first: the others ended because it did.
+fn exit_code(entry: &TaskEntry, spec: Option<&TaskSpec>) -> Option<i64> {
+    let essential = |name: &str| {
+        spec.and_then(|spec| spec.container(name))
+            .is_none_or(|container| container.essential)
+    };
+    let status = entry.status.as_ref()?;
+    status
+        .containers
+        .iter()
+        .filter(|c| essential(&c.name) && c.exit_code.is_some())
+        .min_by_key(|c| (c.finished_at.is_none(), c.finished_at))
+        .and_then(|c| c.exit_code)
 }
 
 fn instance(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::api::conditions::Condition;
 use crate::api::time::At;
@@ -152,6 +153,15 @@ pub struct TaskStatusDoc {
     /// The deployment that started it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployment: Option<String>,
+    /// Who started it: the deployment, or what RunTask was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_by: Option<String>,
+    /// What it runs otherwise than its revision says, as ECS writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<Value>,
+    /// Its own tags.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     /// What it runs, `web:3`.
     pub task_definition: String,
     /// Where.
@@ -178,6 +188,9 @@ pub struct TaskStatusDoc {
     /// Why, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped_reason: Option<String>,
+    /// The exit code of the essential container that ended first, once one has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
     /// Whether it ended when it should not have.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub failed: bool,

@@ -84,7 +84,7 @@ pub(super) fn list_tags(state: &State, request: &ListTags) -> EcsResult {
         }
         Some("task") => state
             .task(&cluster, &TaskId::new(named.name))
-            .map(|_| Vec::new()),
+            .map(crate::api::shapes::task::tags_of),
         Some("container-instance") => state
             .instance(&cluster, &named.name.into())
             .map(|_| Vec::new()),

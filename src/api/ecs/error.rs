@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// An exception as ECS throws it: HTTP 400 and a body with its name.
+/// An exception as ECS throws it: HTTP 400, 500 for `ServerException`, and a body with its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EcsError {
     /// `ClusterNotFoundException`, …
@@ -47,6 +47,16 @@ impl EcsError {
         Self::new("ClientException", message)
     }
 
+    /// The same token was used for something else.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new("ConflictException", message)
+    }
+
+    /// It could not be done now; asking again may help.
+    pub fn server(message: impl Into<String>) -> Self {
+        Self::new("ServerException", message)
+    }
+
     /// ECS knows the operation, Longshore does not do it.
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new("UnsupportedFeatureException", message)
@@ -63,6 +73,15 @@ impl EcsError {
     /// The request's body is not what the operation takes.
     pub fn serialization(message: impl Into<String>) -> Self {
         Self::new("SerializationException", message)
+    }
+
+    /// The answer's HTTP status.
+    pub fn status(&self) -> u16 {
+        if self.kind == "ServerException" {
+            500
+        } else {
+            400
+        }
     }
 
     /// The body of the answer.

@@ -1,7 +1,7 @@
 //! ECS's API: JSON 1.1, an operation a request, named in `X-Amz-Target`.
 //!
-//! Reading operations answer from the store's view. Of the writing ones only StopTask is honoured; the others are refused
-//! with the file to edit, because the folder is the truth. A name is taken wherever ECS takes an ARN or a name.
+//! Reading operations answer from the store's view. Of the writing ones RunTask and StopTask are honoured; the others are
+//! refused with the file to edit, because the folder is the truth. A name is taken wherever ECS takes an ARN or a name.
 
 mod clusters;
 mod definitions;
@@ -9,6 +9,7 @@ mod error;
 mod instances;
 mod page;
 mod refuse;
+mod run;
 mod services;
 mod tasks;
 
@@ -35,8 +36,10 @@ pub type EcsResult = Result<Value, EcsError>;
 /// Answers one operation.
 pub async fn dispatch(context: &ApiContext, operation: &str, body: &[u8]) -> EcsResult {
     let input = read_body(body)?;
-    if operation == "StopTask" {
-        return tasks::stop(context, read(input)?).await;
+    match operation {
+        "RunTask" => return run::run(context, read(input)?).await,
+        "StopTask" => return tasks::stop(context, read(input)?).await,
+        _ => {}
     }
     let now = context.clock.now();
     let state = context.view.read();

@@ -113,9 +113,9 @@ pub(super) fn refusal(state: &State, folder: &str, operation: &str, input: &Valu
         return EcsError::unsupported(edit_a_file(state, folder, operation, input, subject));
     }
     match operation {
-        "RunTask" | "StartTask" => EcsError::unsupported(format!(
-            "{operation}: Longshore starts tasks for services only. Write a Service manifest into {folder}"
-        )),
+        "StartTask" => EcsError::unsupported(
+            "StartTask: Longshore chooses the container instance itself; use RunTask, or `longshore run-task FAMILY`",
+        ),
         "ExecuteCommand" => EcsError::unsupported(
             "ExecuteCommand: there is no session service here; use `longshore exec TASK -- COMMAND`",
         ),

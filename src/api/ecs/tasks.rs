@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::api::conditions::desired_status;
 use crate::api::context::ApiContext;
 use crate::api::shapes::{Failure, LAUNCH_TYPE, Task};
+use crate::controller::StopError;
 use crate::model::arn::{self, Named};
 use crate::model::{ClusterName, DesiredStatus, TaskId};
 use crate::store::{State, TaskEntry};
@@ -79,7 +80,7 @@ pub(super) fn list(state: &State, request: &List) -> EcsResult {
             && request
                 .started_by
                 .as_deref()
-                .is_none_or(|by| record.deployment.as_ref().map(AsRef::as_ref) == Some(by))
+                .is_none_or(|by| record.started_by() == Some(by))
     };
     let arns = state
         .tasks_of_cluster(&cluster)
@@ -148,11 +149,11 @@ pub(super) async fn stop(context: &ApiContext, request: Stop) -> EcsResult {
     let reason = request
         .reason
         .unwrap_or_else(|| "Task stopped by user".to_owned());
-    let revision = context
-        .control
-        .stop_task(&cluster, &id, &reason)
-        .await
-        .map_err(EcsError::client)?;
+    let order = context.control.stop_task(&cluster, &id, &reason).await;
+    let revision = order.map_err(|error| match error {
+        StopError::Unknown => not_found(),
+        StopError::Store(_) | StopError::Ending => EcsError::server(error.to_string()),
+    })?;
     // A view that was stopped answers with what it has; the process is ending.
     let _ = context.view.caught_up(revision).await;
     let state = context.view.read();

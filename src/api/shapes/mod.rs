@@ -75,13 +75,16 @@ pub struct Attribute {
     pub value: Option<String>,
 }
 
-/// ECS `Failure`: what was asked for and is not there.
+/// ECS `Failure`: what was asked for and is not there, or could not be had.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// Its ARN.
+    /// Its ARN; of a task that was not placed, the container instance's.
     pub arn: String,
-    /// `MISSING`
+    /// `MISSING`, `RESOURCE:MEMORY`, …
     pub reason: String,
+    /// The same as a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 impl Failure {
@@ -90,6 +93,7 @@ impl Failure {
         Self {
             arn,
             reason: "MISSING".to_owned(),
+            detail: None,
         }
     }
 }

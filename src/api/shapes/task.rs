@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use crate::api::conditions::{desired_status, last_status, stopped_because};
 use crate::model::{
-    self, ContainerStatus, DesiredStatus, LastStatus, Resources, TaskRecord, TaskSpec, arn,
+    self, ContainerStatus, DesiredStatus, Gpus, LastStatus, Resources, TaskRecord, TaskSpec, arn,
 };
 use crate::store::{State, TaskEntry};
 
-use super::{Empty, Epoch, LAUNCH_TYPE, Tag};
+use super::{Empty, Epoch, KeyValue, LAUNCH_TYPE, Tag, tags};
 
 /// ECS `Task`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -64,16 +64,106 @@ pub struct Task {
     pub version: u64,
 }
 
-/// ECS `TaskOverride`: nothing is overridden.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+/// ECS `TaskOverride`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(
     missing_docs,
     reason = "the members are ECS's own, and documented there"
 )]
 pub struct Overrides {
-    pub container_overrides: Empty,
+    pub container_overrides: Vec<ContainerOverride>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
     pub inference_accelerator_overrides: Empty,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+}
+
+/// ECS `ContainerOverride`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    missing_docs,
+    reason = "the members are ECS's own, and documented there"
+)]
+pub struct ContainerOverride {
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<KeyValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_reservation: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resource_requirements: Vec<ResourceRequirement>,
+}
+
+/// ECS `ResourceRequirement`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "the members are ECS's own, and documented there"
+)]
+pub struct ResourceRequirement {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub value: String,
+}
+
+impl Overrides {
+    /// What a task runs otherwise than its revision says.
+    pub fn of(record: &TaskRecord) -> Self {
+        let Some(asked) = &record.standalone else {
+            return Self::default();
+        };
+        let overrides = &asked.overrides;
+        Self {
+            container_overrides: overrides
+                .containers
+                .iter()
+                .map(|over| ContainerOverride {
+                    name: over.name.clone(),
+                    command: over.command.clone(),
+                    environment: over
+                        .environment
+                        .iter()
+                        .map(|(name, value)| KeyValue {
+                            name: name.clone(),
+                            value: value.clone(),
+                        })
+                        .collect(),
+                    cpu: over.cpu,
+                    memory: over.memory,
+                    memory_reservation: over.memory_reservation,
+                    resource_requirements: over
+                        .gpus
+                        .map(|gpus| ResourceRequirement {
+                            kind: "GPU",
+                            value: match gpus {
+                                Gpus::Count(count) => count.to_string(),
+                                Gpus::All => "ALL".to_owned(),
+                            },
+                        })
+                        .into_iter()
+                        .collect(),
+                })
+                .collect(),
+            cpu: overrides.cpu.map(|cpu| cpu.to_string()),
+            inference_accelerator_overrides: Empty,
+            memory: overrides.memory.map(|memory| memory.to_string()),
+        }
+    }
+}
+
+/// A task's own tags. Those of a service are not propagated, so only a standalone task has some.
+pub fn tags_of(task: &TaskEntry) -> Vec<Tag> {
+    let asked = task.record.standalone.as_ref();
+    asked.map(|asked| tags(&asked.tags)).unwrap_or_default()
 }
 
 /// ECS `Container`.
@@ -261,11 +351,11 @@ impl Task {
             last_status: last_status(task).as_str(),
             launch_type: LAUNCH_TYPE,
             memory: resources.map(|r| r.memory.to_string()),
-            overrides: Overrides::default(),
+            overrides: Overrides::of(record),
             pull_started_at: status.and_then(|s| s.pull_started_at).map(Into::into),
             pull_stopped_at: status.and_then(|s| s.pull_stopped_at).map(Into::into),
             started_at: status.and_then(|s| s.started_at).map(Into::into),
-            started_by: record.deployment.as_ref().map(ToString::to_string),
+            started_by: record.started_by().map(str::to_owned),
             stop_code: stopped
                 .as_ref()
                 .and_then(|(code, _)| code.map(|c| c.as_str())),
@@ -278,8 +368,7 @@ impl Task {
                 .and_then(|s| s.stopping_at)
                 .or(record.stop.as_ref().map(|stop| stop.at))
                 .map(Into::into),
-            // A service's tags are not propagated, and a task started by one has none of its own.
-            tags: with_tags.then(Vec::new),
+            tags: with_tags.then(|| tags_of(task)),
             task_arn: arn::task(&record.cluster, &record.id),
             task_definition_arn: arn::task_definition(&record.revision_ref()),
             version: task

@@ -1,7 +1,8 @@
-//! What is told as it happens: events and logs as a JSON object a line, exec as frames both ways.
+//! What is told as it happens: changes, events and logs as a JSON object a line, exec as frames both ways.
 //!
 //! A stream ends when its reader goes away, when there is nothing left to tell, or with the daemon.
 
+pub mod changes;
 pub mod events;
 pub mod exec;
 pub mod logs;

@@ -12,4 +12,4 @@ mod tests;
 
 pub use books::InstanceView;
 pub(super) use books::{Books, Placed, Request};
-pub(super) use refusal::NoFit;
+pub(super) use refusal::{NoFit, Refusal};

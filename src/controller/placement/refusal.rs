@@ -29,6 +29,20 @@ pub(in crate::controller) enum Refusal {
 }
 
 impl Refusal {
+    /// ECS's word for it in `failures[].reason` of RunTask.
+    pub fn ecs_reason(&self) -> &'static str {
+        match self {
+            Self::Draining => "INACTIVE",
+            Self::Disconnected => "AGENT",
+            Self::Architecture | Self::LogDriver(_) => "ATTRIBUTE",
+            Self::Gpu { .. } => "RESOURCE:GPU",
+            Self::Cpu => "RESOURCE:CPU",
+            Self::Memory => "RESOURCE:MEMORY",
+            Self::Port(..) | Self::Ports => "RESOURCE:PORTS",
+            Self::DistinctInstance => "distinctInstance placement constraint unsatisfied.",
+        }
+    }
+
     fn short(&self) -> &'static str {
         match self {
             Self::Draining => "draining",

@@ -29,6 +29,7 @@ fn record(spec: &TaskSpec) -> TaskRecord {
         group: "service:web".to_owned(),
         service: Some("web".into()),
         deployment: Some("ecs-svc/0000000000000000001".into()),
+        standalone: None,
         family: spec.family.clone(),
         revision: 3,
         spec: SpecHash::new("v1-feed"),
