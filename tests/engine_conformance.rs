@@ -65,6 +65,7 @@ on_every_engine! {
     ;
     networks:
         a_network_is_made_found_and_removed,
+        the_host_has_an_address_on_a_network,
         a_taken_network_name_is_a_conflict,
         a_network_in_use_cannot_be_removed_and_an_unused_one_can,
         a_missing_network_fails_the_start,
@@ -104,6 +105,9 @@ on_every_engine! {
         a_program_that_does_not_exist_is_no_command,
         a_command_needs_a_running_container,
         an_unknown_command_is_not_found,
+        stats_are_one_sample_of_what_runs,
+        who_joins_a_namespace_has_its_networks_in_its_stats,
+        what_does_not_run_uses_nothing,
     ;
     stdin:
         a_container_ends_when_its_holder_lets_go,

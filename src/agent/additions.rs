@@ -1,6 +1,7 @@
 //! What a container gets besides its definition, found right before it is created.
 
 use super::execute::Order;
+use super::metadata;
 use super::shared::Shared;
 use crate::engine::EngineResult;
 use crate::engine::translate::Additions;
@@ -9,11 +10,12 @@ use crate::engine::translate::Additions;
 ///
 /// # Errors
 /// What is missing, as an error of the create call: it fails the container with that reason.
-#[allow(clippy::unused_async, reason = "sources are asked here")]
 pub(super) async fn find(
-    _shared: &Shared,
-    _order: &Order,
-    _container: &str,
+    shared: &Shared,
+    order: &Order,
+    container: &str,
 ) -> EngineResult<Additions> {
-    Ok(Additions::default())
+    let mut additions = Additions::default();
+    metadata::variables(shared, order, container, &mut additions).await?;
+    Ok(additions)
 }

@@ -60,7 +60,9 @@ fn describe(shared: &Shared, info: &EngineInfo, connected: bool, now: Timestamp)
         },
         reserved_ports: RESERVED_PORTS
             .iter()
-            .map(|port| (Protocol::Tcp, *port))
+            .copied()
+            .chain(endpoint_port(shared))
+            .map(|port| (Protocol::Tcp, port))
             .collect::<PortSet>(),
         dynamic_ports: host::dynamic_ports(info),
         gpus: match &spec.gpus {
@@ -72,6 +74,14 @@ fn describe(shared: &Shared, info: &EngineInfo, connected: bool, now: Timestamp)
         connected,
         connected_at: now,
     }
+}
+
+/// The port of the tasks' metadata endpoint, once there is one: a task that was given it could not start.
+fn endpoint_port(shared: &Shared) -> Option<u16> {
+    let config = &shared.config;
+    let state = shared.view.read();
+    let entry = state.instance(&config.cluster, &config.instance.name)?;
+    Some(entry.endpoint.as_ref()?.port)
 }
 
 /// The built-in attributes (semantics §3c) and the ECS agent's capabilities that an engine tells of.

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::settle::Settling;
-use crate::model::{ClusterName, Instance, InstanceId, TaskId, TaskStatus};
+use crate::model::{ClusterName, Instance, InstanceId, MetadataEndpoint, TaskId, TaskStatus};
 use crate::store::{Epoch, Revision, SharedStore, StoreError, Txn, View, keys};
 
 /// Statuses in one commit: each comes with a guard, and a store takes 100 of both.
@@ -64,6 +64,24 @@ impl Reporter {
     pub fn instance(&self, instance: Instance) {
         self.lock().instance = Some(instance);
         self.changed.notify_one();
+    }
+
+    /// Writes where the metadata endpoint of `instance` listens, if that still stands at `seen`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn endpoint(
+        &self,
+        instance: &InstanceId,
+        endpoint: MetadataEndpoint,
+        seen: Option<Revision>,
+    ) -> Result<Revision, StoreError> {
+        let key = keys::instance_endpoint(&self.cluster, instance);
+        Txn::new(&self.epoch)
+            .expect(&key, seen)
+            .put_json(&key, &endpoint)
+            .commit(&self.store)
+            .await
     }
 
     /// Writes what there is to write until `stop`, and then once more. A commit that was begun is finished.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::cache::Cache;
 use super::gate::Gate;
 use super::images::{Credentials, Images};
+use super::metadata::{self, EndpointKey, Metadata};
 use super::observe::observe;
 use super::report::Reporter;
 use super::settle::{Settled, Settling};
@@ -104,6 +105,7 @@ impl Agent {
             reads: Semaphore::new(config.tuning.reads.max(1)),
             link: Link::default(),
             volumes: Volumes::default(),
+            metadata: OnceLock::new(),
             wakes: sender,
             config,
             engine,
@@ -114,6 +116,13 @@ impl Agent {
             shared: Arc::new(shared),
             wakes,
         }
+    }
+
+    /// As it is, with a metadata endpoint for its tasks, whose ids are made from this key.
+    #[must_use]
+    pub fn with_metadata(self, key: EndpointKey) -> Self {
+        let _ = self.shared.metadata.set(Metadata::new(key));
+        self
     }
 
     /// Whether its engine answers, as it changes.
@@ -145,6 +154,7 @@ impl Agent {
         background.spawn(observe(Arc::clone(&self.shared)));
         let settling = Arc::clone(&self.shared.settling);
         background.spawn(async move { settling.give_up_in_time().await });
+        background.spawn(metadata::run(Arc::clone(&self.shared)));
         let mut reports = JoinSet::new();
         reports.spawn({
             let (shared, stop) = (Arc::clone(&self.shared), stop_reports.clone());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -11,6 +11,7 @@ use super::cache::Cache;
 use super::gate::Gate;
 use super::images::Images;
 use super::known::is_up;
+use super::metadata::Metadata;
 use super::report::Reporter;
 use super::settle::Settling;
 use super::surroundings::Surroundings;
@@ -101,6 +102,8 @@ pub(super) struct Shared {
     pub reads: Semaphore,
     pub link: Link,
     pub volumes: Volumes,
+    /// The tasks' metadata endpoint; none where nobody gave the agent a key for it.
+    pub metadata: OnceLock<Metadata>,
     pub wakes: mpsc::UnboundedSender<Wake>,
 }
 

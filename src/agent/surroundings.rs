@@ -1,12 +1,14 @@
 //! What all tasks of an instance share on its engine: the cluster's network and the pause image. Made when the first task
 //! needs them, by one caller while the others wait.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::engine::translate::{self, names};
-use crate::engine::{EngineError, EngineResult, ErrorKind, SharedEngine, labels, pause};
+use crate::engine::{
+    EngineError, EngineResult, ErrorKind, ObservedNetwork, SharedEngine, labels, pause,
+};
 use crate::model::{ClusterName, InstanceId};
 
 /// Something that is there once it was made.
@@ -14,6 +16,8 @@ use crate::model::{ClusterName, InstanceId};
 pub(super) struct Once {
     ready: AtomicBool,
     making: Mutex<()>,
+    doubts: AtomicU64,
+    doubted: Notify,
 }
 
 impl Once {
@@ -25,6 +29,18 @@ impl Once {
     /// It may be gone.
     pub fn forget(&self) {
         self.ready.store(false, Ordering::Release);
+        self.doubts.fetch_add(1, Ordering::AcqRel);
+        self.doubted.notify_one();
+    }
+
+    /// How often it was forgotten. What was found out about it before is true as long as this does not change.
+    pub fn doubts(&self) -> u64 {
+        self.doubts.load(Ordering::Acquire)
+    }
+
+    /// Returns when it was forgotten since the last call. For one caller.
+    pub async fn doubted(&self) {
+        self.doubted.notified().await;
     }
 
     async fn ensure(&self, make: impl Future<Output = EngineResult<()>>) -> EngineResult<()> {
@@ -92,13 +108,21 @@ impl Surroundings {
     }
 
     async fn has_network(&self) -> EngineResult<bool> {
+        Ok(self.find_network().await?.is_some())
+    }
+
+    /// The cluster's network, if it is there.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn find_network(&self) -> EngineResult<Option<ObservedNetwork>> {
         let ours = [
             (labels::OWNER.to_owned(), self.owner.clone()),
             (labels::CLUSTER.to_owned(), self.cluster.to_string()),
         ];
         let name = self.network_name();
         let found = self.engine.list_networks(&ours).await?;
-        Ok(found.iter().any(|network| network.name == name))
+        Ok(found.into_iter().find(|network| network.name == name))
     }
 
     async fn make_network(&self) -> EngineResult<()> {

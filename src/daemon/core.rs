@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::clusters::Clusters;
 use super::pulls::Pulls;
 use super::{Engines, Options, Shared, folder};
-use crate::agent::Credentials;
+use crate::agent::{Credentials, EndpointKey};
 use crate::api;
 use crate::clock::{SharedClock, SharedIds};
 use crate::controller::Controller;
@@ -44,6 +44,8 @@ pub struct Parts {
     pub holder: Holder,
     /// Where registry credentials come from.
     pub credentials: Option<Credentials>,
+    /// What the ids of the tasks' metadata endpoints are made from; `None`: tasks have none.
+    pub endpoint_key: Option<EndpointKey>,
 }
 
 /// See the [module's documentation](self).
@@ -78,6 +80,7 @@ impl Core {
             api_engines: api::Engines::default(),
             holder: parts.holder,
             credentials: parts.credentials,
+            endpoint_key: parts.endpoint_key,
             status: watch::Sender::default(),
             controller,
             removing: AtomicBool::new(false),

@@ -101,7 +101,7 @@ impl InstanceRunner {
             accounted_seq,
             tuning: Tuning::default(),
         };
-        let agent = Agent::with_credentials(
+        let mut agent = Agent::with_credentials(
             config,
             engine,
             Arc::clone(&self.shared.store),
@@ -110,6 +110,9 @@ impl InstanceRunner {
             Arc::clone(&self.shared.clock),
             self.shared.credentials.clone(),
         );
+        if let Some(key) = &self.shared.endpoint_key {
+            agent = agent.with_metadata(key.clone());
+        }
         self.shared.pulls.of(cluster, instance, agent.pulls());
         let settled = agent.settled();
         // Until then the statuses in the store are those from before a crash: nobody may plan on them (P3).

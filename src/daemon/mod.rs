@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::agent::Credentials;
+use crate::agent::{Credentials, EndpointKey};
 use crate::api::{self, FolderStatus, Identity};
 use crate::clock::{RandomIds, SharedClock, SharedIds, SystemClock};
 use crate::controller::Controller;
@@ -88,6 +88,8 @@ pub struct Shared {
     pub folder: PathBuf,
     pub clock: SharedClock,
     pub store: SharedStore,
+    /// What the ids of the tasks' metadata endpoints are made from; `None`: tasks have none.
+    pub endpoint_key: Option<EndpointKey>,
     /// The store, where it is a file.
     pub file: Option<Arc<Redb>>,
     pub view: Arc<View>,
@@ -130,6 +132,7 @@ impl Daemon {
         let owner =
             state::claim(&kept, &view, &folder, options.take_over, &ids, clock.now()).await?;
 
+        let endpoint_key = state::endpoint_key(&kept, &ids)?;
         let socket = options
             .socket
             .clone()
@@ -157,6 +160,7 @@ impl Daemon {
             options,
             clock,
             ids,
+            endpoint_key,
             store: kept.store,
             file: kept.file,
             view,

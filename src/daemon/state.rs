@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{EngineChoice, Options, StartError};
+use crate::agent::EndpointKey;
 use crate::clock::SharedIds;
 use crate::model::{Timestamp, hex_sha256};
 use crate::store::dir::{Surroundings, default_path};
@@ -31,6 +32,17 @@ impl Kept {
             |dir| dir.path().display().to_string(),
         )
     }
+}
+
+/// The key of the tasks' metadata endpoints; `None` where the state is in memory only.
+pub fn endpoint_key(kept: &Kept, ids: &SharedIds) -> Result<Option<EndpointKey>, StartError> {
+    let Some(dir) = &kept.dir else {
+        return Ok(None);
+    };
+    let key = dir
+        .ensure_endpoint_key(ids.as_ref())
+        .map_err(|e| StartError::Other(e.to_string()))?;
+    Ok(Some(EndpointKey::new(key.as_bytes())))
 }
 
 /// The state directory of a folder: the one that was named, else the one derived from it.

@@ -227,6 +227,8 @@ pub struct ObservedNetwork {
     pub labels: BTreeMap<String, String>,
     /// Its subnets, CIDR.
     pub subnets: Vec<String>,
+    /// The addresses of the engine's host on it, one a subnet that has one.
+    pub gateways: Vec<String>,
 }
 
 /// A volume to create.
@@ -415,6 +417,10 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// Output of a container.
     async fn logs(&self, id: &str, options: &LogOptions)
     -> EngineResult<EngineStream<OutputChunk>>;
+
+    /// What a container uses at this instant, as the engine writes it (Docker's `StatsJSON`). One sample: `precpu_stats` holds
+    /// nothing. A container that does not run uses nothing.
+    async fn stats(&self, id: &str) -> EngineResult<serde_json::Value>;
 
     /// Runs a command in a running container.
     async fn exec(&self, id: &str, options: &ExecOptions) -> EngineResult<ExecSession>;

@@ -176,6 +176,14 @@ impl Instance {
     }
 }
 
+/// `clusters/<c>/instances/<id>/endpoint`: where the task metadata endpoint of an instance listens. Running containers hold
+/// the address in their environment, so it must not change while they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetadataEndpoint {
+    /// The TCP port, on the gateway of the cluster's network and on loopback.
+    pub port: u16,
+}
+
 /// `clusters/<c>/instances/<id>/desired`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]

@@ -25,8 +25,8 @@ pub use ids::{
     ClusterName, DeploymentId, Family, InstanceId, RevisionRef, ServiceName, SpecHash, TaskId,
 };
 pub use instance::{
-    Instance, InstanceDesired, PortClaim, PortRange, PortSet, Reservation, Reserved, Resources,
-    fixed_host_ports,
+    Instance, InstanceDesired, MetadataEndpoint, PortClaim, PortRange, PortSet, Reservation,
+    Reserved, Resources, fixed_host_ports,
 };
 pub use service::{
     CompletedDeployment, Deployment, DeploymentStatus, Notice, NoticeKind, PlacementConstraint,

@@ -15,6 +15,11 @@ use crate::model::hex_sha256;
 
 /// The file that holds the owner.
 pub const OWNER: &str = "owner";
+/// The file that holds the key from which the ids of metadata endpoints are made. It is not in the store: whoever reads a
+/// dump or a backup of that must not be able to ask in a task's name.
+pub const ENDPOINT_KEY: &str = "endpoint-key";
+/// Hexadecimal digits of an endpoint key.
+const KEY_DIGITS: usize = 64;
 
 /// What decides where state directories are, when none is named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -199,29 +204,58 @@ impl StateDir {
         let owner = remembered
             .filter(|owner| is_owner(owner))
             .map_or_else(|| format!("{:016x}", ids.bits()), str::to_owned);
-        self.write_owner(&owner)
+        self.write(OWNER, &owner)
             .map_err(|error| DirError::new("writing", &self.path.join(OWNER), &error))?;
         Ok(owner)
     }
 
-    /// Whole or not at all, and on the disk before the first container carries it.
-    fn write_owner(&self, owner: &str) -> io::Result<()> {
-        let unfinished = self.path.join("owner.new");
+    /// The key of metadata endpoints, 64 hexadecimal digits; made now if there is none, or one that is damaged. With another
+    /// key, containers that run already are no longer answered. To be called while the store is open.
+    pub fn ensure_endpoint_key(&self, ids: &dyn IdGen) -> Result<String, DirError> {
+        let path = self.path.join(ENDPOINT_KEY);
+        match std::fs::read_to_string(&path) {
+            Ok(text) if is_digits(text.trim_end(), KEY_DIGITS) => {
+                return Ok(text.trim_end().to_owned());
+            }
+            Ok(_) => {
+                tracing::warn!(
+                    "{} is damaged and made anew: tasks that run now lose their metadata endpoint",
+                    path.display()
+                );
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(DirError::new("reading", &path, &error)),
+        }
+        let key: String = (0..KEY_DIGITS / 16)
+            .map(|_| format!("{:016x}", ids.bits()))
+            .collect();
+        self.write(ENDPOINT_KEY, &key)
+            .map_err(|error| DirError::new("writing", &path, &error))?;
+        Ok(key)
+    }
+
+    /// Whole or not at all, and on the disk before the first container carries what follows from it.
+    fn write(&self, name: &str, content: &str) -> io::Result<()> {
+        let unfinished = self.path.join(format!("{name}.new"));
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(0o600)
             .open(&unfinished)?;
-        writeln!(file, "{owner}")?;
+        writeln!(file, "{content}")?;
         file.sync_all()?;
-        std::fs::rename(&unfinished, self.path.join(OWNER))?;
+        std::fs::rename(&unfinished, self.path.join(name))?;
         File::open(&self.path)?.sync_all()
     }
 }
 
 fn is_owner(text: &str) -> bool {
-    text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    is_digits(text, 16)
+}
+
+fn is_digits(text: &str, count: usize) -> bool {
+    text.len() == count && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The deepest part of `path` that exists: what stands in the way of making the rest.
@@ -361,5 +395,20 @@ mod tests {
                 "{refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_endpoint_key_is_its_users_alone_and_stays() {
+        let home = tempfile::tempdir().expect("a directory");
+        let dir = StateDir::open(home.path()).expect("made");
+        let ids = SeededIds::new(1);
+        let key = dir.ensure_endpoint_key(ids.as_ref()).expect("made");
+        assert_eq!(dir.ensure_endpoint_key(ids.as_ref()), Ok(key.clone()));
+        let file = home.path().join(ENDPOINT_KEY);
+        let mode = file.metadata().expect("there").permissions().mode() & 0o777;
+        assert_eq!((key.len(), mode), (64, 0o600));
+        std::fs::write(&file, "half").expect("damaged");
+        let other = dir.ensure_endpoint_key(ids.as_ref()).expect("made anew");
+        assert_ne!(other, key);
     }
 }

@@ -8,6 +8,7 @@
 //! | `last-good/<kind>/<cluster or ->/<name>` | controller | the last valid document of a resource |
 //! | `clusters/<c>/cluster` | controller | [`ClusterSpec`](crate::model::ClusterSpec) |
 //! | `clusters/<c>/instances/<id>` | agent | [`Instance`](crate::model::Instance) |
+//! | `clusters/<c>/instances/<id>/endpoint` | agent | [`MetadataEndpoint`](crate::model::MetadataEndpoint) |
 //! | `clusters/<c>/instances/<id>/desired` | controller | [`InstanceDesired`](crate::model::InstanceDesired) |
 //! | `clusters/<c>/instances/<id>/reserved` | controller | [`Reserved`](crate::model::Reserved) |
 //! | `clusters/<c>/tasks/<id>` | controller | [`TaskRecord`](crate::model::TaskRecord) |
@@ -60,6 +61,8 @@ pub enum Key {
     Cluster(ClusterName),
     /// `clusters/<c>/instances/<id>`
     Instance(ClusterName, InstanceId),
+    /// `clusters/<c>/instances/<id>/endpoint`
+    InstanceEndpoint(ClusterName, InstanceId),
     /// `clusters/<c>/instances/<id>/desired`
     InstanceDesired(ClusterName, InstanceId),
     /// `clusters/<c>/instances/<id>/reserved`
@@ -107,6 +110,9 @@ impl Key {
         Some(match rest {
             ["cluster"] => Self::Cluster(cluster),
             ["instances", id] => Self::Instance(cluster, InstanceId::new(decode(id)?)),
+            ["instances", id, "endpoint"] => {
+                Self::InstanceEndpoint(cluster, InstanceId::new(decode(id)?))
+            }
             ["instances", id, "desired"] => {
                 Self::InstanceDesired(cluster, InstanceId::new(decode(id)?))
             }
@@ -136,6 +142,7 @@ impl fmt::Display for Key {
             Self::LastGood(key) => last_good(key),
             Self::Cluster(c) => cluster(c),
             Self::Instance(c, id) => instance(c, id),
+            Self::InstanceEndpoint(c, id) => instance_endpoint(c, id),
             Self::InstanceDesired(c, id) => instance_desired(c, id),
             Self::InstanceReserved(c, id) => instance_reserved(c, id),
             Self::Task(c, id) => task(c, id),
@@ -194,6 +201,11 @@ pub fn instances_of(cluster: &ClusterName) -> String {
 /// `clusters/<c>/instances/<id>`
 pub fn instance(cluster: &ClusterName, id: &InstanceId) -> String {
     format!("{}{}", instances_of(cluster), encode(id.as_str()))
+}
+
+/// `clusters/<c>/instances/<id>/endpoint`
+pub fn instance_endpoint(cluster: &ClusterName, id: &InstanceId) -> String {
+    format!("{}/endpoint", instance(cluster, id))
 }
 
 /// `clusters/<c>/instances/<id>/desired`
@@ -290,7 +302,7 @@ mod tests {
 
     fn any_key() -> impl Strategy<Value = Key> {
         let name = || prop_oneof!["[a-zA-Z0-9_-]{1,12}", "[\\PC/%]{1,6}", Just("-".to_owned())];
-        (0..13_u8, name(), name(), name(), any::<u64>(), any::<u32>()).prop_map(
+        (0..14_u8, name(), name(), name(), any::<u64>(), any::<u32>()).prop_map(
             |(kind, a, b, c, seq, number)| {
                 let cluster = ClusterName::new(a.clone());
                 let (instance, task, service) = (
@@ -318,6 +330,7 @@ mod tests {
                     9 => Key::TaskStatus(cluster, task),
                     10 => Key::TaskLost(cluster, task),
                     11 => Key::Service(cluster, service),
+                    12 => Key::InstanceEndpoint(cluster, instance),
                     _ => Key::Event(cluster, service, seq),
                 }
             },

@@ -9,9 +9,9 @@ use serde::de::DeserializeOwned;
 use super::keys::{Key, LastGoodKey};
 use super::{Change, Listing, Meta, Revision};
 use crate::model::{
-    ClusterName, ClusterSpec, Instance, InstanceDesired, InstanceId, Reserved, RevisionRef,
-    ServiceEvent, ServiceName, ServiceRecord, SpecHash, TaskDefinitionRecord, TaskId, TaskLost,
-    TaskRecord, TaskSpec, TaskStatus,
+    ClusterName, ClusterSpec, Instance, InstanceDesired, InstanceId, MetadataEndpoint, Reserved,
+    RevisionRef, ServiceEvent, ServiceName, ServiceRecord, SpecHash, TaskDefinitionRecord, TaskId,
+    TaskLost, TaskRecord, TaskSpec, TaskStatus,
 };
 
 /// A value with the revision it was last written at: what a guard compares. Cloning is cheap.
@@ -73,6 +73,8 @@ impl TaskEntry {
 pub struct InstanceEntry {
     /// As its agent registered it.
     pub instance: Option<Stored<Instance>>,
+    /// Where its tasks' metadata endpoint listens.
+    pub endpoint: Option<Stored<MetadataEndpoint>>,
     /// ACTIVE or DRAINING, as the controller wants it.
     pub desired: Option<Stored<InstanceDesired>>,
     /// What its tasks hold.
@@ -81,7 +83,10 @@ pub struct InstanceEntry {
 
 impl InstanceEntry {
     fn is_empty(&self) -> bool {
-        self.instance.is_none() && self.desired.is_none() && self.reserved.is_none()
+        self.instance.is_none()
+            && self.endpoint.is_none()
+            && self.desired.is_none()
+            && self.reserved.is_none()
     }
 }
 
@@ -289,6 +294,9 @@ impl State {
             (Key::Instance(c, id), Update::Instance(value)) => {
                 return self.set_instance((c, id), |entry| entry.instance = value);
             }
+            (Key::InstanceEndpoint(c, id), Update::InstanceEndpoint(value)) => {
+                return self.set_instance((c, id), |entry| entry.endpoint = value);
+            }
             (Key::InstanceDesired(c, id), Update::InstanceDesired(value)) => {
                 return self.set_instance((c, id), |entry| entry.desired = value);
             }
@@ -483,6 +491,7 @@ enum Update {
     LastGood(Option<Stored<serde_json::Value>>),
     Cluster(Option<Stored<ClusterSpec>>),
     Instance(Option<Stored<Instance>>),
+    InstanceEndpoint(Option<Stored<MetadataEndpoint>>),
     InstanceDesired(Option<Stored<InstanceDesired>>),
     InstanceReserved(Option<Stored<Reserved>>),
     Task(Option<Stored<TaskRecord>>),
@@ -506,6 +515,7 @@ impl Update {
             Key::LastGood(_) => Self::LastGood(read(raw)?),
             Key::Cluster(c) => Self::Cluster(read_of(raw, |s: &ClusterSpec| s.name == *c)?),
             Key::Instance(_, id) => Self::Instance(read_of(raw, |i: &Instance| i.id == *id)?),
+            Key::InstanceEndpoint(..) => Self::InstanceEndpoint(read(raw)?),
             Key::InstanceDesired(..) => Self::InstanceDesired(read(raw)?),
             Key::InstanceReserved(..) => Self::InstanceReserved(read(raw)?),
             Key::Task(c, id) => Self::Task(read_of(raw, |r: &TaskRecord| {

@@ -285,3 +285,20 @@ pub async fn a_port_that_is_not_exposed_is_not_published(engine: &dyn Engine, ns
     let seen = engine.inspect_container(&id).await.expect("it exists");
     assert!(seen.ports.is_empty(), "{seen:?}");
 }
+
+pub async fn the_host_has_an_address_on_a_network(engine: &dyn Engine, ns: &Namespace) {
+    let body = ns.network("host");
+    engine.create_network(&body).await.expect("created");
+    let found = engine.list_networks(&ns.filter()).await.expect("a list");
+    let [network] = found.as_slice() else {
+        panic!("one network: {found:?}");
+    };
+    let [gateway] = network.gateways.as_slice() else {
+        panic!("one gateway: {network:?}");
+    };
+    let prefix = gateway.rsplit_once('.').expect("an IPv4 address").0;
+    assert!(network.subnets[0].starts_with(prefix), "{network:?}");
+    let id = started(engine, &ns.name("on"), &on(ns, "host", "on")).await;
+    let seen = engine.inspect_container(&id).await.expect("it is there");
+    assert_ne!(seen.addresses.get(&body.name), Some(gateway));
+}

@@ -203,3 +203,40 @@ pub async fn an_unknown_command_is_not_found(engine: &dyn Engine, _: &Namespace)
     let result = engine.exec_resize(unknown, (80, 24)).await;
     assert_eq!(kind(result), ErrorKind::NotFound);
 }
+
+pub async fn stats_are_one_sample_of_what_runs(engine: &dyn Engine, ns: &Namespace) {
+    let id = running(engine, ns, "busy", &["sleep", "1000"]).await;
+    let stats = engine.stats(&id).await.expect("stats");
+    assert_eq!(stats["id"], id);
+    assert_eq!(stats["name"], format!("/{}", ns.name("busy")));
+    let read = stats["read"].as_str().expect("a time");
+    assert!(Timestamp::parse_rfc3339(read).is_some(), "{read}");
+    assert!(stats["cpu_stats"]["cpu_usage"]["total_usage"].is_u64());
+    assert_eq!(stats["precpu_stats"]["cpu_usage"]["total_usage"], 0);
+    assert!(stats["memory_stats"]["limit"].is_u64(), "{stats}");
+    assert!(stats["networks"]["eth0"]["rx_bytes"].is_u64(), "{stats}");
+}
+
+pub async fn who_joins_a_namespace_has_its_networks_in_its_stats(
+    engine: &dyn Engine,
+    ns: &Namespace,
+) {
+    let owner = running(engine, ns, "owner", &["sleep", "1000"]).await;
+    let mut body = ns.body(&["sleep", "1000"]);
+    body.host_config.network_mode = Some(format!("container:{owner}"));
+    let id = started(engine, &ns.name("guest"), &body).await;
+    let stats = engine.stats(&id).await.expect("stats");
+    assert!(stats["networks"]["eth0"]["rx_bytes"].is_u64(), "{stats}");
+}
+
+pub async fn what_does_not_run_uses_nothing(engine: &dyn Engine, ns: &Namespace) {
+    let id = running(engine, ns, "brief", &["true"]).await;
+    ended(engine, &id).await;
+    let stats = engine.stats(&id).await.expect("stats");
+    assert_eq!(stats["cpu_stats"]["cpu_usage"]["total_usage"], 0, "{stats}");
+    assert!(stats["memory_stats"]["usage"].is_null(), "{stats}");
+    assert_eq!(
+        kind(engine.stats(&ns.name("nobody")).await),
+        ErrorKind::NotFound
+    );
+}

@@ -11,6 +11,7 @@ mod breaking;
 mod crash;
 mod engine;
 mod example;
+mod metadata;
 mod reconcile;
 mod rights;
 mod run_task;

@@ -516,6 +516,19 @@ impl Engine for DockerEngine {
         ))
     }
 
+    async fn stats(&self, id: &str) -> EngineResult<serde_json::Value> {
+        let what = What::new("read stats of", id);
+        what.check()?;
+        let limit = self.client.limits.read;
+        let path = format!("/containers/{id}/stats?stream=false&one-shot=true");
+        let response = self.client.raw(what, limit, Raw::get(&path)).await?;
+        let read = tokio::time::timeout(limit, response.into_body().collect())
+            .await
+            .map_err(|_| errors::timed_out(what.operation, id, limit))?
+            .map_err(|error| what.failed(&error.into()))?;
+        serde_json::from_slice(&read.to_bytes()).map_err(|error| what.failed(&error.into()))
+    }
+
     async fn exec(&self, id: &str, options: &ExecOptions) -> EngineResult<ExecSession> {
         let what = What::new("run a command in", id);
         what.check()?;

@@ -181,17 +181,19 @@ pub(super) fn image(answer: models::ImageInspect) -> ImageInfo {
 
 /// A network of a list.
 pub(super) fn network(answer: models::Network) -> ObservedNetwork {
+    let ranges = answer.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
     ObservedNetwork {
         id: answer.id.unwrap_or_default(),
         name: answer.name.unwrap_or_default(),
         driver: answer.driver.unwrap_or_default(),
         labels: answer.labels.unwrap_or_default().into_iter().collect(),
-        subnets: answer
-            .ipam
-            .and_then(|ipam| ipam.config)
-            .unwrap_or_default()
+        subnets: ranges
+            .iter()
+            .filter_map(|range| range.subnet.clone())
+            .collect(),
+        gateways: ranges
             .into_iter()
-            .filter_map(|config| config.subnet)
+            .filter_map(|range| range.gateway)
             .collect(),
     }
 }

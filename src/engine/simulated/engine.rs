@@ -270,6 +270,11 @@ impl Engine for Simulated {
         .await
     }
 
+    async fn stats(&self, id: &str) -> EngineResult<serde_json::Value> {
+        self.read(Operation::Stats, id, |state| state.stats(id))
+            .await
+    }
+
     async fn exec(&self, id: &str, options: &ExecOptions) -> EngineResult<ExecSession> {
         let shared = Arc::downgrade(&self.shared);
         self.read(Operation::Exec, id, |state| {

@@ -79,6 +79,8 @@ operations! {
     ResizeExec => "resize exec",
     /// `attach_stdin`.
     Attach => "attach",
+    /// `stats`.
+    Stats => "stats",
 }
 
 impl fmt::Display for Operation {

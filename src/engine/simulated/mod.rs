@@ -28,6 +28,7 @@ pub mod process;
 mod run;
 pub mod shell;
 mod state;
+mod stats;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -34,6 +34,11 @@ impl Network {
                 .map(|pool| format!("172.{pool}.0.0/16"))
                 .into_iter()
                 .collect(),
+            gateways: self
+                .pool
+                .map(|pool| format!("172.{pool}.0.1"))
+                .into_iter()
+                .collect(),
         }
     }
 }

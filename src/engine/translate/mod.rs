@@ -13,7 +13,6 @@
 //! * **Logs.** Where nobody says how `json-file` rotates, it keeps 3 files of 10 MB, because Docker's default keeps
 //!   everything. Where the definition names a driver and no `mode`, the mode is `non-blocking` with a buffer of 10 MB, ECS's
 //!   defaults.
-//! * **No injected environment.** ECS's metadata endpoints do not exist here yet, so no variable points at one.
 
 mod additions;
 mod container;
