@@ -6,7 +6,7 @@
 //!   broken keeps its last good version.
 //! * [`controller`] plans each service: `plan` is pure, a worker records its decisions in the [`store`].
 //! * [`agent`], one a container instance, steps each task: `step` is pure, a runner carries its actions out on the
-//!   [`engine`] and reports to the store.
+//!   [`engine`] and reports to the store. What a definition names only by reference it gets from [`secrets`].
 //! * [`api`] answers on a unix socket from the store's view; [`daemon`] wires all of it together; [`cli`] is all that prints.
 //!
 //! What holds everywhere, and what is deliberately absent:
@@ -28,4 +28,5 @@ pub mod diagnostic;
 pub mod engine;
 pub mod manifest;
 pub mod model;
+pub mod secrets;
 pub mod store;

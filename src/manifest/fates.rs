@@ -324,7 +324,7 @@ mod tests {
             "requiresCompatibilities": ["EC2", "MANAGED_INSTANCES"],
             "containerDefinitions": [
                 {"name": "a", "dockerLabels": {"secrets": "no member"}},
-                {"name": "b", "secrets": [{"name": "A", "valueFrom": "x"}],
+                {"name": "b", "credentialSpecs": ["x"],
                  "portMappings": [{"containerPort": 1, "appProtocol": "grpc"}]},
             ],
         });
@@ -332,10 +332,13 @@ mod tests {
             found(Kind::TaskDefinition, &spec),
             [
                 (
+                    "/containerDefinitions/1/credentialSpecs".to_owned(),
+                    "not possible"
+                ),
+                (
                     "/containerDefinitions/1/portMappings/0/appProtocol".to_owned(),
                     "not yet"
                 ),
-                ("/containerDefinitions/1/secrets".to_owned(), "refused"),
                 ("/requiresCompatibilities/1".to_owned(), "not possible"),
                 ("/taskRoleArn".to_owned(), "no effect"),
             ]

@@ -9,11 +9,12 @@ use super::quantity::{cpu_units, memory_mib};
 use super::types as raw;
 use crate::model::arn::Named;
 use crate::model::{
-    ClusterName, ClusterSpec, Condition, ContainerSpec, Dependency, EngineEndpoint, Family, Gpus,
-    HealthCheck, InstanceDesired, InstanceId, InstanceSpec, LinuxSpec, LogConfig, MountPoint,
-    NamespaceMode, NetworkMode, NfsExport, PlacementConstraint, PortMapping, Protocol,
-    RestartPolicy, SchedulingStrategy, ServiceName, ServiceSpec, TaskSpec, Ulimit, VolumeKind,
-    VolumeSpec, ceil_percent, floor_percent,
+    ClusterName, ClusterSpec, Condition, ContainerSpec, Dependency, EngineEndpoint,
+    EnvironmentFileKind, EnvironmentFileRef, EnvironmentFileSource, Family, Gpus, HealthCheck,
+    InstanceDesired, InstanceId, InstanceSpec, LinuxSpec, LogConfig, MountPoint, NamespaceMode,
+    NetworkMode, NfsExport, PlacementConstraint, PortMapping, Protocol, RestartPolicy, SchedulingStrategy,
+    SecretProvider, SecretRef, SecretSources, ServiceName, ServiceSpec, TaskSpec, Ulimit,
+    VolumeKind, VolumeSpec, ceil_percent, floor_percent,
 };
 
 /// The family and revision that `taskDefinition` names: `family`, `family:revision`, or the ARN of either. The revision in
@@ -153,6 +154,7 @@ pub fn cluster(
                 let config = LogConfig {
                     driver: other.log_driver.clone(),
                     options: other.options.clone(),
+                    secret_options: Vec::new(),
                 };
                 (name.clone(), config)
             })
@@ -165,8 +167,45 @@ pub fn cluster(
                 Some((id.clone(), export))
             })
             .collect(),
+        secrets: SecretSources {
+            providers: cluster
+                .secret_providers
+                .iter()
+                .filter_map(secret_provider)
+                .collect(),
+            names: cluster.secret_names.clone(),
+        },
+        environment_files: cluster.environment_files.as_ref().map_or_else(
+            EnvironmentFileSource::default,
+            |files| EnvironmentFileSource {
+                path: Some(files.path.clone()),
+                names: files.names.clone(),
+            },
+        ),
         manifest_hash: manifest_hash.to_owned(),
     }
+}
+
+/// Seconds that a provider's command may take where the manifest does not say.
+const COMMAND_TIMEOUT: u32 = 10;
+
+/// A provider of secrets; none if it lacks what its type needs.
+fn secret_provider(provider: &raw::SecretProvider) -> Option<SecretProvider> {
+    let path = provider.path.clone().filter(|path| !path.is_empty());
+    Some(match provider.kind {
+        raw::SecretProviderType::Directory => SecretProvider::Directory { path: path? },
+        raw::SecretProviderType::Environment => SecretProvider::Environment {
+            prefix: provider.prefix.clone().unwrap_or_default(),
+        },
+        raw::SecretProviderType::Command => SecretProvider::Command {
+            command: Some(provider.command.clone()).filter(|command| !command.is_empty())?,
+            timeout: provider.timeout.unwrap_or(COMMAND_TIMEOUT),
+        },
+        raw::SecretProviderType::Age => SecretProvider::Age {
+            identity_file: provider.identity_file.clone()?,
+            path,
+        },
+    })
 }
 
 /// A service; none if it names no task definition.
@@ -284,6 +323,23 @@ fn container(c: &raw::ContainerDefinition, network_mode: NetworkMode) -> Contain
             .iter()
             .filter_map(|pair| Some((pair.name.clone()?, pair.value.clone().unwrap_or_default())))
             .collect(),
+        environment_files: c
+            .environment_files
+            .iter()
+            .map(|file| EnvironmentFileRef {
+                kind: match file.kind {
+                    raw::EnvironmentFileType::S3 => EnvironmentFileKind::S3,
+                    raw::EnvironmentFileType::File => EnvironmentFileKind::File,
+                },
+                value: file.value.clone(),
+            })
+            .collect(),
+        secrets: secrets(&c.secrets),
+        repository_credentials: c
+            .repository_credentials
+            .as_ref()
+            .map(|credentials| credentials.credentials_parameter.clone())
+            .filter(|parameter| !parameter.is_empty()),
         port_mappings: c
             .port_mappings
             .iter()
@@ -400,6 +456,16 @@ pub fn port_range(text: &str) -> Option<(u16, u16)> {
     (range.0 > 0 && range.0 < range.1).then_some(range)
 }
 
+fn secrets(secrets: &[raw::Secret]) -> Vec<SecretRef> {
+    secrets
+        .iter()
+        .map(|secret| SecretRef {
+            name: secret.name.clone(),
+            value_from: secret.value_from.clone(),
+        })
+        .collect()
+}
+
 fn port(mapping: &raw::PortMapping, network_mode: NetworkMode) -> Option<PortMapping> {
     let range = mapping.container_port_range.as_deref();
     let (container_port, last_container_port) = match range.and_then(port_range) {
@@ -458,6 +524,7 @@ fn log(log: &raw::LogConfiguration) -> LogConfig {
     LogConfig {
         driver: log.log_driver.as_str().to_owned(),
         options: log.options.clone(),
+        secret_options: secrets(&log.secret_options),
     }
 }
 

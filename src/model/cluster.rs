@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{ClusterName, InstanceId};
 use super::instance::InstanceDesired;
 use super::task_spec::LogConfig;
+use super::reference::{EnvironmentFileSource, SecretSources};
 
 /// A Cluster manifest, resolved. The cluster `default` has [`ClusterSpec::named`] when no file declares it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,12 @@ pub struct ClusterSpec {
     /// Where file systems are, by their id or an access point's on AWS.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub file_systems: BTreeMap<String, NfsExport>,
+    /// Where secrets come from.
+    #[serde(default, skip_serializing_if = "SecretSources::is_empty")]
+    pub secrets: SecretSources,
+    /// Where files of variables come from.
+    #[serde(default, skip_serializing_if = "EnvironmentFileSource::is_empty")]
+    pub environment_files: EnvironmentFileSource,
     /// Hash of the manifest it came from; empty for the implied `default`.
     #[serde(default)]
     pub manifest_hash: String,
@@ -51,6 +58,8 @@ impl ClusterSpec {
             publish_awsvpc_ports: true,
             log_drivers: BTreeMap::new(),
             file_systems: BTreeMap::new(),
+            secrets: SecretSources::default(),
+            environment_files: EnvironmentFileSource::default(),
             manifest_hash: String::new(),
         }
     }

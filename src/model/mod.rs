@@ -11,6 +11,7 @@ pub mod desired;
 pub mod event;
 pub mod ids;
 pub mod instance;
+pub mod reference;
 pub mod service;
 pub mod standalone;
 pub mod task;
@@ -27,6 +28,10 @@ pub use ids::{
 pub use instance::{
     Instance, InstanceDesired, MetadataEndpoint, PortClaim, PortRange, PortSet, Reservation,
     Reserved, Resources, fixed_host_ports,
+};
+pub use reference::{
+    EnvironmentFileKind, EnvironmentFileRef, EnvironmentFileSource, SecretProvider, SecretRef,
+    SecretSources,
 };
 pub use service::{
     CompletedDeployment, Deployment, DeploymentStatus, Notice, NoticeKind, PlacementConstraint,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ids::{Family, SpecHash};
+use super::reference::{EnvironmentFileRef, SecretRef};
 
 /// How a task's containers are connected (ECS `networkMode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -98,6 +99,15 @@ pub struct ContainerSpec {
     /// In the definition's order; a later entry of the same name wins, as in Docker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub environment: Vec<(String, String)>,
+    /// Files of variables, in the definition's order: the first that has a variable wins, and `environment` over all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment_files: Vec<EnvironmentFileRef>,
+    /// Variables whose values are secrets; they win over `environment`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretRef>,
+    /// The secret with user name and password that this container's image is pulled with, as the definition writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository_credentials: Option<String>,
     /// Published or exposed ports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub port_mappings: Vec<PortMapping>,
@@ -402,6 +412,9 @@ pub struct LogConfig {
     /// As the definition has them: Docker's `LogConfig.Config`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
+    /// Options whose values are secrets; they win over `options`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret_options: Vec<SecretRef>,
 }
 
 impl LogConfig {
@@ -423,6 +436,7 @@ impl LogConfig {
             None if matches!(self.driver.as_str(), "awslogs" | "awsfirelens") => Self {
                 driver: "json-file".to_owned(),
                 options: BTreeMap::new(),
+                secret_options: Vec::new(),
             },
             None => self.clone(),
         };
@@ -458,6 +472,14 @@ impl TaskSpec {
         self.containers
             .iter()
             .find(|container| container.name == name)
+    }
+
+    /// The secret that names the credentials for `image`: that of the first container which has the image and names one.
+    pub fn repository_credentials(&self, image: &str) -> Option<&str> {
+        self.containers
+            .iter()
+            .filter(|container| container.image == image)
+            .find_map(|container| container.repository_credentials.as_deref())
     }
 
     /// Whether ECS would judge this task's health: an essential container has a health check.

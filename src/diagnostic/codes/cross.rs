@@ -494,4 +494,26 @@ metadata: {name: default}
 spec:
   fileSystems: {fs-12345678: {nfs: \"nas.example:/srv/data\"}}
 "
+
+    SECRET_PROVIDER "LS0416" Error "a provider of secrets that lacks what its type needs"
+    why "\
+Each type of provider has members of its own: `directory` needs `path`; `environment` may have `prefix`; `command`
+needs `command` and may have `timeout`; `age` needs `identityFile` and may have `path`. A member of another type would
+do nothing, so it is refused too."
+    wrong "\
+apiVersion: longshore/v1
+kind: Cluster
+metadata:
+  name: default
+spec:
+  secretProviders: [{type: directory, prefix: SHOP_}]
+"
+    right "\
+apiVersion: longshore/v1
+kind: Cluster
+metadata:
+  name: default
+spec:
+  secretProviders: [{type: directory, path: /etc/longshore/secrets}]
+"
 }

@@ -12,9 +12,9 @@ runs as if it were not there. What is honoured is listed in `docs/manifests.md`.
 
     REFUSED_UNTIL_HONOURED "LS0502" Error "a member that must not be ignored, and is not honoured yet"
     why "\
-The member changes what a container may do or what it is given: secrets, environment files, rights, volumes.
-Running without it would be another container than the one declared, so the document is refused until Longshore
-honours it."
+The member changes what a container may do or what it is given: rights, namespaces, devices, volumes. Running
+without it would be another container than the one declared, so the document is refused until Longshore honours
+it."
     wrong ""
     right ""
 
@@ -91,5 +91,35 @@ requiresCompatibilities: [EC2]
 networkMode: bridge
 containerDefinitions:
   - {name: web, image: busybox:1.36, memory: 64}
+"
+
+    UNRESOLVED_REFERENCE "LS0507" Warning "a secret or a file that the cluster has no place for"
+    why "\
+On ECS, secrets come from Secrets Manager and the Parameter Store, and files of variables from S3. Here a cluster's
+manifest says where they are: `secretProviders` for `secrets`, `secretOptions` and `repositoryCredentials`, and
+`environmentFiles` for files of type `s3`. Without them the definition is accepted, and its tasks fail to start. The
+definition itself need not be changed: see `docs/secrets.md`."
+    wrong "\
+family: web
+containerDefinitions:
+  - name: web
+    image: busybox:1.36
+    memory: 64
+    secrets: [{name: PASSWORD, valueFrom: /shop/db-password}]
+"
+    right "\
+apiVersion: longshore/v1
+kind: Cluster
+metadata:
+  name: default
+spec:
+  secretProviders: [{type: directory, path: /etc/longshore/secrets}]
+---
+family: web
+containerDefinitions:
+  - name: web
+    image: busybox:1.36
+    memory: 64
+    secrets: [{name: PASSWORD, valueFrom: /shop/db-password}]
 "
 }

@@ -677,4 +677,26 @@ containerDefinitions:
     memory: 64
     healthCheck: {command: [CMD-SHELL, wget -q localhost]}
 "
+
+    ENVIRONMENT_FILE "LS0336" Error "a file of variables that cannot be"
+    why "\
+`environmentFiles` names files that end in `.env`. Of type `s3` it is the ARN of an object,
+`arn:aws:s3:::BUCKET/PATH.env`; of type `file`, which is Longshore's own, a path: absolute, or below the folder of
+manifests, which it may not leave."
+    wrong "\
+family: web
+containerDefinitions:
+  - name: web
+    image: busybox:1.36
+    memory: 64
+    environmentFiles: [{type: file, value: ../web.env}]
+"
+    right "\
+family: web
+containerDefinitions:
+  - name: web
+    image: busybox:1.36
+    memory: 64
+    environmentFiles: [{type: file, value: env/web.env}]
+"
 }

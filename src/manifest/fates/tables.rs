@@ -20,6 +20,7 @@ const WINDOWS: Fate = Unsupported("only Linux containers run here; remove it or 
 const MANAGED: Fate = Unsupported("managed instances exist on AWS only; write EC2 or EXTERNAL");
 const NO_PROVIDERS: Fate =
     NotYet("tasks are placed on any instance of the cluster; there are no capacity providers yet");
+const BY_PROVIDERS: &str = "the cluster's `secretProviders` are asked, by the name in the ARN and then by its last part; the JSON key of an ARN counts, its version stage and version id do not";
 const NO_CONNECT: Fate = NotYet(
     "no proxy is started; services reach each other by DNS name, `<service>`, on the cluster's network",
 );
@@ -30,7 +31,7 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     row(
         "executionRoleArn",
         NoEffect(
-            "images are pulled with the credentials that `docker login` left, and there is no IAM here",
+            "there is no IAM here: images are pulled with the credentials that `docker login` left, or those that the container names",
         ),
     ),
     by_value(
@@ -54,9 +55,10 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     row("containerDefinitions", Honoured),
     row("containerDefinitions[].name", Honoured),
     row("containerDefinitions[].image", Honoured),
+    row("containerDefinitions[].repositoryCredentials", Honoured),
     row(
-        "containerDefinitions[].repositoryCredentials",
-        Refused("run `docker login` for the registry on the instance, and remove it"),
+        "containerDefinitions[].repositoryCredentials.credentialsParameter",
+        Differs(BY_PROVIDERS),
     ),
     row("containerDefinitions[].cpu", Honoured),
     row("containerDefinitions[].memory", Honoured),
@@ -96,7 +98,20 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     row("containerDefinitions[].environment[].value", Honoured),
     row(
         "containerDefinitions[].environmentFiles",
-        Refused("write the variables under `environment`"),
+        Differs(
+            "a file that changes is read by the tasks that start after; it is no new revision, so nothing is redeployed by it",
+        ),
+    ),
+    row("containerDefinitions[].environmentFiles[].value", Honoured),
+    by_value(
+        "containerDefinitions[].environmentFiles[].type",
+        Honoured,
+        &[(
+            "s3",
+            Differs(
+                "the file is looked for below the cluster's `environmentFiles.path`, by the path in the ARN, then by its last part",
+            ),
+        )],
     ),
     row("containerDefinitions[].mountPoints", Honoured),
     row(
@@ -168,9 +183,14 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     ),
     row(
         "containerDefinitions[].secrets",
-        Refused(
-            "for development, write a value under `environment`; or mount a file that holds it with `volumes` and `mountPoints`",
+        Differs(
+            "a value that changes reaches the tasks that start after, as on ECS, and the docker of the host shows it in `inspect`",
         ),
+    ),
+    row("containerDefinitions[].secrets[].name", Honoured),
+    row(
+        "containerDefinitions[].secrets[].valueFrom",
+        Differs(BY_PROVIDERS),
     ),
     row("containerDefinitions[].dependsOn", Honoured),
     row("containerDefinitions[].dependsOn[].containerName", Honoured),
@@ -229,7 +249,15 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     ),
     row(
         "containerDefinitions[].logConfiguration.secretOptions",
-        Refused("write the option under `options`, or use a driver that needs no secret"),
+        Differs("with `awslogs` and `awsfirelens` they have no effect"),
+    ),
+    row(
+        "containerDefinitions[].logConfiguration.secretOptions[].name",
+        Honoured,
+    ),
+    row(
+        "containerDefinitions[].logConfiguration.secretOptions[].valueFrom",
+        Differs(BY_PROVIDERS),
     ),
     row("containerDefinitions[].healthCheck", Honoured),
     row("containerDefinitions[].healthCheck.command", Honoured),
@@ -566,4 +594,15 @@ pub(super) const CLUSTER: &[Row] = &[
     row("publishAwsvpcPorts", Honoured),
     row("logDriverOverrides", Honoured),
     row("fileSystems", Honoured),
+    row("secretProviders", Honoured),
+    row("secretProviders[].type", Honoured),
+    row("secretProviders[].path", Honoured),
+    row("secretProviders[].prefix", Honoured),
+    row("secretProviders[].command", Honoured),
+    row("secretProviders[].timeout", Honoured),
+    row("secretProviders[].identityFile", Honoured),
+    row("secretNames", Honoured),
+    row("environmentFiles", Honoured),
+    row("environmentFiles.path", Honoured),
+    row("environmentFiles.names", Honoured),
 ];

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use super::*;
 use crate::diagnostic::codes;
 use crate::manifest::report::{Reporting, listed, nearest};
+use crate::manifest::rules::secrets::Places;
 
 /// How many unknown references of a folder get a suggestion. Each is compared with every name there is, and a folder with
 /// more of them lacks a file rather than a letter.
@@ -101,6 +102,10 @@ pub(super) fn check(
         referring.push((entry, service, cluster, None));
     }
 
+    let definitions = referring
+        .iter()
+        .filter_map(|(_, _, cluster, key)| Some((key.as_ref()?, cluster)));
+    unresolved(entries, definitions, last_good, found);
     let subjects: Vec<Subject<'_>> = referring
         .into_iter()
         .filter(|(entry, ..)| entry.sound && !entry.key.as_ref().is_some_and(|k| twice.contains(k)))
@@ -181,6 +186,42 @@ fn of_clusters<T>(
         }
     }
     clusters
+}
+
+/// Secrets and files that a definition refers to, against the clusters in which it runs. One that no service runs may run
+/// anywhere, so it is enough that some cluster has a place for them.
+fn unresolved<'a>(
+    entries: &'a [Entry],
+    referring: impl Iterator<Item = (&'a ResourceKey, &'a ClusterName)>,
+    last_good: &LastGood,
+    found: &mut Vec<Diagnostic>,
+) {
+    let mut places = of_clusters(entries, last_good, Places::of);
+    places.entry(ClusterName::default()).or_default();
+    let mut runs_in: HashMap<&ResourceKey, BTreeSet<&ClusterName>> = HashMap::new();
+    for (key, cluster) in referring {
+        runs_in.entry(key).or_default().insert(cluster);
+    }
+    for entry in entries.iter().filter(|entry| entry.sound) {
+        let (Some(Typed::TaskDefinition(definition)), Some(key)) = (&entry.typed, &entry.key)
+        else {
+            continue;
+        };
+        let clusters: Vec<(&ClusterName, Places)> = match runs_in.get(key) {
+            Some(names) => names
+                .iter()
+                .filter_map(|name| places.get_key_value(*name))
+                .map(|(name, places)| (name, *places))
+                .collect(),
+            None => places
+                .iter()
+                .max_by_key(|(_, places)| **places)
+                .map(|(name, places)| (name, *places))
+                .into_iter()
+                .collect(),
+        };
+        rules::secrets::unresolved(&entry.document, definition, &clusters, found);
+    }
 }
 
 /// What references are sought in.

@@ -25,6 +25,7 @@ pub fn check(document: &Document, cluster: &Cluster, found: &mut Vec<Diagnostic>
             );
         }
     }
+    super::secrets::providers(document, cluster, found);
     let mut names: HashMap<&str, usize> = HashMap::new();
     let mut endpoints: HashMap<&str, usize> = HashMap::new();
     for (index, instance) in cluster.container_instances.iter().enumerate() {

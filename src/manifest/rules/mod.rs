@@ -9,6 +9,7 @@ mod fargate;
 pub mod fate;
 pub mod file_systems;
 mod network;
+pub mod secrets;
 pub mod service;
 mod size;
 mod values;
@@ -40,6 +41,7 @@ pub fn check_task_definition(
     dependencies::check(&task, found);
     volumes::check(&task, found);
     values::check(&task, found);
+    secrets::check(&task, found);
     fargate::check(&task, found);
 }
 

@@ -50,6 +50,17 @@ pub struct Cluster {
     #[serde(default)]
     #[schemars(extend("x-longshore" = true))]
     pub file_systems: BTreeMap<String, FileSystem>,
+    /// Where secrets come from, asked in this order; paths that are not absolute begin at the folder of manifests.
+    #[serde(default)]
+    #[schemars(length(max = 20), extend("x-longshore" = true))]
+    pub secret_providers: Vec<SecretProvider>,
+    /// What providers call a secret, by `valueFrom` as a definition writes it or by the name in it.
+    #[serde(default)]
+    #[schemars(extend("x-longshore" = true))]
+    pub secret_names: BTreeMap<String, String>,
+    /// Where `environmentFiles` of type `s3` are found.
+    #[schemars(extend("x-longshore" = true))]
+    pub environment_files: Option<EnvironmentFileDirectory>,
 }
 
 /// A log driver that stands for another.
@@ -75,6 +86,66 @@ pub struct FileSystem {
     /// Mount options, separated by commas.
     #[schemars(extend("x-longshore" = true, "default" = "nfsvers=4.1"))]
     pub options: Option<String>,
+}
+
+/// A place that secrets come from.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretProvider {
+    /// `directory` has a file for each secret, `environment` the variables that Longshore runs with, `command` prints one, `age` has an encrypted file for each.
+    #[serde(rename = "type")]
+    #[schemars(extend("x-longshore" = true))]
+    pub kind: SecretProviderType,
+    /// `directory` and `age`: the directory of the files; with `age` absent: the folder of manifests.
+    #[schemars(extend("x-longshore" = true))]
+    pub path: Option<String>,
+    /// `environment`: what stands before the name.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_]*$"), extend("x-longshore" = true))]
+    pub prefix: Option<String>,
+    /// `command`: the program and its first arguments; the name follows as the last one. No shell is involved.
+    #[serde(default)]
+    #[schemars(extend("x-longshore" = true))]
+    pub command: Vec<String>,
+    /// `command`: seconds that it may take.
+    #[schemars(range(min = 1, max = 300), extend("x-longshore" = true, "default" = 10))]
+    pub timeout: Option<u32>,
+    /// `age`: the file with the identities (`AGE-SECRET-KEY-1…`) that the files are encrypted to.
+    #[schemars(extend("x-longshore" = true))]
+    pub identity_file: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretProviderType {
+    Directory,
+    Environment,
+    Command,
+    Age,
+}
+
+impl SecretProviderType {
+    /// As manifests write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::Environment => "environment",
+            Self::Command => "command",
+            Self::Age => "age",
+        }
+    }
+}
+
+/// Where files of variables are.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnvironmentFileDirectory {
+    /// The directory: absolute, or below the folder of manifests.
+    #[schemars(length(min = 1), extend("x-longshore" = true))]
+    pub path: String,
+    /// Paths in it, by the ARN of the object or by the path in the ARN.
+    #[serde(default)]
+    #[schemars(extend("x-longshore" = true))]
+    pub names: BTreeMap<String, String>,
 }
 
 /// A setting of a cluster.

@@ -37,7 +37,8 @@ pub struct KeyValuePair {
 pub struct Secret {
     /// The environment variable, or the log driver's option, that receives the value.
     pub name: String,
-    /// Full ARN of a Secrets Manager secret, or ARN or name of an SSM parameter.
+    /// Full ARN of a Secrets Manager secret, or ARN or name of an SSM parameter; the cluster's `secretProviders` are asked.
+    #[schemars(length(min = 1))]
     pub value_from: String,
 }
 

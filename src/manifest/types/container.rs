@@ -193,9 +193,9 @@ pub struct ContainerRestartPolicy {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EnvironmentFile {
-    /// ARN of the object.
+    /// ARN of the object; for a `file`, its path: absolute, or below the folder of manifests.
     pub value: String,
-    /// Where the file is kept.
+    /// Where the file is kept. `file` is Longshore's own.
     #[serde(rename = "type")]
     pub kind: EnvironmentFileType,
 }
@@ -204,6 +204,7 @@ pub struct EnvironmentFile {
 #[serde(rename_all = "lowercase")]
 pub enum EnvironmentFileType {
     S3,
+    File,
 }
 
 /// A volume inside the container.
