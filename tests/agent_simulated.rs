@@ -1,6 +1,8 @@
 //! The agent on the simulated engine, in virtual time.
 
 mod rig;
+#[path = "agent_simulated/secrets.rs"]
+mod secrets;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -9,14 +9,17 @@ use super::action::{Call, CallKey};
 use super::additions;
 use super::facts::LogFact;
 use super::gate::Priority;
-use super::known::is_up;
+use super::known::{WITHHELD, is_up};
 use super::shared::Shared;
 use crate::engine::labels::PAUSE_CONTAINER;
 use crate::engine::translate::{self, Additions, Context, is_same, names};
 use crate::engine::{
     ContainerState, CreateBody, EngineError, EngineResult, ErrorKind, LogOptions, ObservedContainer,
 };
-use crate::model::{ClusterName, HealthStatus, TaskId, TaskRecord, TaskSpec, VolumeKind};
+use crate::model::{
+    ClusterName, ContainerSpec, HealthStatus, TaskId, TaskRecord, TaskSpec, VolumeKind,
+};
+use crate::secrets::redact;
 
 /// Last lines that are kept of a container.
 const LINES: u32 = 20;
@@ -99,7 +102,8 @@ impl Hands<'_> {
             }
             (Call::Pull { image, .. }, Some(order)) => {
                 let architecture = order.spec.architecture.as_deref();
-                let pulled = shared.images.pull(image, architecture).await;
+                let named = additions::credentials(shared, order, image);
+                let pulled = shared.images.pull(image, architecture, named).await;
                 // Others may have waited for it without asking.
                 shared.wake_all();
                 pulled?;
@@ -109,7 +113,12 @@ impl Hands<'_> {
             }
             (Call::FindVolume { volume }, _) => self.find_volume(volume).await?,
             (Call::Create { container }, Some(order)) => self.create(order, container).await?,
-            (Call::Start { id, .. }, _) => self.start(id).await?,
+            (Call::Start { id, container }, order) => {
+                let spec = order.and_then(|order| order.spec.container(container));
+                let secret = spec.is_some_and(ContainerSpec::has_secret_options);
+                let started = self.start(id).await;
+                started.map_err(|error| if secret { withheld(error) } else { error })?;
+            }
             (Call::Stop { id, timeout, .. }, _) => self.stop(id, *timeout).await?,
             (Call::Remove { id, .. }, _) => self.remove(id).await?,
             (Call::RemoveVolume { volume }, _) => self.remove_volume(volume).await?,
@@ -138,6 +147,10 @@ impl Hands<'_> {
         let permit = self.shared.gate.enter(Priority::Begin).await;
         let result = self.shared.engine.create_container(&name, &body).await;
         drop(permit);
+        let result = result.map_err(|error| EngineError {
+            message: redact(&error.message, additions.values()),
+            ..error
+        });
         match result {
             Ok(id) => {
                 // Nothing is asked of the engine that it has just been told.
@@ -351,6 +364,17 @@ fn unmapped(volume: &str, id: &str, cluster: &ClusterName) -> EngineError {
              in its manifest"
         ),
     )
+}
+
+/// The same failure without the engine's own words, where it is the engine that speaks.
+fn withheld(error: EngineError) -> EngineError {
+    match error.kind {
+        ErrorKind::Unreachable | ErrorKind::PermissionDenied | ErrorKind::NotFound => error,
+        _ => EngineError {
+            message: WITHHELD.to_owned(),
+            ..error
+        },
+    }
 }
 
 /// What was seen of a container.

@@ -18,6 +18,7 @@ use crate::engine::{
     EngineError, EngineResult, ErrorKind, ImageInfo, PullProgress, RegistryAuth, SharedEngine,
 };
 use crate::model::Timestamp;
+use crate::secrets::redact;
 
 /// Pulls at once; a registry's connection is shared by them.
 const PULLS: usize = 4;
@@ -27,6 +28,14 @@ const FAILURE_STANDS: Duration = Duration::from_millis(900);
 /// Where credentials for an image come from: called with its reference before it is pulled.
 pub type Credentials =
     Arc<dyn Fn(String) -> BoxFuture<'static, Option<RegistryAuth>> + Send + Sync>;
+
+/// Credentials that a definition names for its image.
+pub(super) struct NamedCredentials {
+    /// What it names: pulls with other credentials are other pulls.
+    pub reference: String,
+    /// Finds them; awaited only where a pull begins.
+    pub find: BoxFuture<'static, EngineResult<RegistryAuth>>,
+}
 
 /// An image's reference, and the architecture that is asked for.
 type Which = (String, Option<String>);
@@ -58,12 +67,15 @@ enum Known {
     },
     Pulling {
         since: Timestamp,
+        /// The credentials that a definition named for it.
+        with: Option<String>,
         pull: Arc<Pull>,
     },
     /// The last pull failed. Whoever asks right after hears the same, so that many tasks do not ask a registry that is away
     /// one by one.
     Failed {
         at: Timestamp,
+        with: Option<String>,
         error: EngineError,
     },
 }
@@ -134,20 +146,31 @@ impl Images {
         self: &Arc<Self>,
         image: &str,
         architecture: Option<&str>,
+        named: Option<NamedCredentials>,
     ) -> EngineResult<()> {
-        let pull = self.join(image, architecture)?;
+        let pull = self.join(image, architecture, named)?;
         pull.over.cancelled().await;
         let answer = pull.answer.get().cloned();
         answer.unwrap_or_else(|| Err(broken_off(image)))
     }
 
-    fn join(self: &Arc<Self>, image: &str, architecture: Option<&str>) -> EngineResult<Arc<Pull>> {
+    fn join(
+        self: &Arc<Self>,
+        image: &str,
+        architecture: Option<&str>,
+        named: Option<NamedCredentials>,
+    ) -> EngineResult<Arc<Pull>> {
         let which = (image.to_owned(), architecture.map(str::to_owned));
+        let wanted = named.as_ref().map(|named| named.reference.clone());
         let mut known = self.lock();
         let since = self.clock.now();
         match known.get(&which) {
-            Some(Known::Pulling { pull, .. }) => return Ok(Arc::clone(pull)),
-            Some(Known::Failed { at, error }) if since.since(*at) < FAILURE_STANDS => {
+            Some(Known::Pulling { pull, with, .. }) if *with == wanted => {
+                return Ok(Arc::clone(pull));
+            }
+            Some(Known::Failed { at, with, error })
+                if *with == wanted && since.since(*at) < FAILURE_STANDS =>
+            {
                 return Err(error.clone());
             }
             _ => {}
@@ -155,6 +178,7 @@ impl Images {
         let pull = Arc::new(Pull::default());
         let pulling = Known::Pulling {
             since,
+            with: wanted.clone(),
             pull: Arc::clone(&pull),
         };
         known.insert(which.clone(), pulling);
@@ -162,18 +186,23 @@ impl Images {
         let (images, under_way) = (Arc::clone(self), Arc::clone(&pull));
         tokio::spawn(async move {
             let _over = under_way.over.clone().drop_guard();
-            let result = images.pull_now(&which).await;
-            images.settle(&which, since, &result).await;
+            let result = images.pull_now(&which, named).await;
+            images.settle(&which, since, wanted, &result).await;
             let _ = under_way.answer.set(result);
         });
         Ok(pull)
     }
 
-    async fn pull_now(&self, (image, architecture): &Which) -> EngineResult<()> {
+    async fn pull_now(
+        &self,
+        (image, architecture): &Which,
+        named: Option<NamedCredentials>,
+    ) -> EngineResult<()> {
         let _turn = self.pulls.acquire().await;
-        let auth = match &self.credentials {
-            Some(credentials) => credentials(image.clone()).await,
-            None => None,
+        let auth = match (named, &self.credentials) {
+            (Some(named), _) => Some(named.find.await?),
+            (None, Some(credentials)) => credentials(image.clone()).await,
+            (None, None) => None,
         };
         let platform = architecture.as_ref().map(|of| format!("linux/{of}"));
         let progress = |progress: PullProgress| {
@@ -184,9 +213,22 @@ impl Images {
         self.engine
             .pull_image(image, platform.as_deref(), auth.as_ref(), &progress)
             .await
+            .map_err(|error| EngineError {
+                message: redact(
+                    &error.message,
+                    auth.iter().map(|auth| auth.password.as_str()),
+                ),
+                ..error
+            })
     }
 
-    async fn settle(&self, which: &Which, since: Timestamp, result: &EngineResult<()>) {
+    async fn settle(
+        &self,
+        which: &Which,
+        since: Timestamp,
+        with: Option<String>,
+        result: &EngineResult<()>,
+    ) {
         let found = match result {
             Ok(()) => self.engine.image(&which.0).await.ok().flatten(),
             Err(_) => None,
@@ -195,6 +237,9 @@ impl Images {
             all.remove(&which.0);
         });
         let mut known = self.lock();
+        // One with other credentials may have begun since: this failure is not its.
+        let own =
+            matches!(known.get(which), Some(Known::Pulling { with: now, .. }) if *now == with);
         match (found, result) {
             (Some(found), _) => {
                 let present = Known::Present {
@@ -203,9 +248,15 @@ impl Images {
                 };
                 known.insert(which.clone(), present);
             }
+            (None, _) if !own => {}
+            // No registry was asked, so there is none to be spared.
+            (None, Err(error)) if error.kind == ErrorKind::Unresolved => {
+                known.remove(which);
+            }
             (None, Err(error)) => {
                 let failed = Known::Failed {
                     at: self.clock.now(),
+                    with,
                     error: error.clone(),
                 };
                 known.insert(which.clone(), failed);

@@ -7,6 +7,10 @@ use crate::engine::labels::PAUSE_CONTAINER;
 use crate::engine::{ContainerState, ObservedContainer};
 use crate::model::{ContainerSpec, ContainerStatus, HealthStatus, LastStatus, Timestamp};
 
+/// Stands for the engine's own words about a container whose log driver was given secrets: they may quote them, and nobody
+/// knows the values any more that would have to be taken out (P9).
+pub(super) const WITHHELD: &str = "the engine could not run it; its words are not repeated, since they may hold the value of a secret log option (see `docker inspect`)";
+
 /// How far a container is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {

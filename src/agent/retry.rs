@@ -72,7 +72,9 @@ const fn limit(verb: Verb, kind: ErrorKind) -> Option<u32> {
         | ErrorKind::Unauthorized
         | ErrorKind::ImageNotFound
         | ErrorKind::PermissionDenied
-        | ErrorKind::Unsupported => Some(1),
+        | ErrorKind::Unsupported
+        // The service's own pauses between tasks are the retry.
+        | ErrorKind::Unresolved => Some(1),
     }
 }
 

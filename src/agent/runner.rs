@@ -22,6 +22,7 @@ use super::worker::Worker;
 use crate::clock::SharedClock;
 use crate::engine::{PullProgress, SharedEngine};
 use crate::model::TaskId;
+use crate::secrets::Secrets;
 use crate::store::view::Stopped;
 use crate::store::{Changed, Epoch, Key, SharedStore, StoreError, View};
 
@@ -86,6 +87,7 @@ impl Agent {
                 Arc::clone(&clock),
                 credentials,
             )),
+            secrets: Arc::new(Secrets::new(config.folder.clone())),
             surroundings: Surroundings::new(
                 Arc::clone(&engine),
                 config.cluster.clone(),

@@ -1,6 +1,7 @@
 //! What all parts of a running agent share.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -20,7 +21,8 @@ use crate::engine::translate::{Context, EngineFacts};
 use crate::engine::{
     EngineError, EngineInfo, EngineResult, ErrorKind, ObservedVolume, SharedEngine, labels, pause,
 };
-use crate::model::{ClusterName, InstanceSpec, TaskId};
+use crate::model::{ClusterName, ClusterSpec, InstanceSpec, TaskId};
+use crate::secrets::Secrets;
 use crate::store::View;
 
 /// Which instance an agent serves, and in whose name.
@@ -36,6 +38,8 @@ pub struct AgentConfig {
     /// ([`Recovered::max_seq`](super::Recovered::max_seq)); 0 where it was not. A container of no task that is newer than
     /// both this and the store is kept: it is the store that is wrong then.
     pub accounted_seq: u64,
+    /// The folder of manifests, absolute: where paths to secrets and files of variables begin.
+    pub folder: PathBuf,
     /// How hard it works.
     pub tuning: Tuning,
 }
@@ -94,6 +98,7 @@ pub(super) struct Shared {
     pub clock: SharedClock,
     pub cache: Cache,
     pub images: Arc<Images>,
+    pub secrets: Arc<Secrets>,
     pub surroundings: Surroundings,
     pub reporter: Reporter,
     pub settling: Arc<Settling>,
@@ -155,6 +160,15 @@ impl Shared {
                 .map(|c| c.file_systems.clone())
                 .unwrap_or_default(),
         })
+    }
+
+    /// The cluster as its manifest declares it now.
+    pub fn cluster(&self) -> Arc<ClusterSpec> {
+        let state = self.view.read();
+        state.clusters.get(&self.config.cluster).map_or_else(
+            || Arc::new(ClusterSpec::named(self.config.cluster.clone())),
+            |cluster| Arc::clone(&cluster.value),
+        )
     }
 
     /// What the engine said about itself when it last answered.

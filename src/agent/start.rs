@@ -1,14 +1,14 @@
 //! How a task comes up: images, volumes and network; then all containers created; then started in order.
 
 use super::action::{Action, Call, CallKey, Verb};
-use super::facts::{ImageFact, Readiness, StepInput};
+use super::facts::{Attempt, ImageFact, Readiness, StepInput};
 use super::known::{Containers, Failure, Known, Phase};
 use super::order::{self, Gate};
 use super::plan::Plan;
 use super::retry::{self, Verdict};
-use crate::engine::ContainerState;
 use crate::engine::labels::PAUSE_CONTAINER;
 use crate::engine::translate::{needs_network, needs_pause};
+use crate::engine::{ContainerState, ErrorKind};
 use crate::model::{ContainerSpec, NetworkMode, TaskSpec, VolumeKind, VolumeSpec};
 
 /// ECS's exit code of a container that was never started because of a dependency (semantics §4.13).
@@ -44,37 +44,43 @@ fn call_failed(known: &Known<'_>, input: &StepInput<'_>) -> Option<Failure> {
     let name = known.spec.name.as_str();
     let given_up = |verb: Verb, target: &str| {
         let attempt = input.facts.attempts.get(&CallKey::new(verb, target))?;
-        (retry::verdict(verb, Some(attempt), input.now) == Verdict::Never)
-            .then_some(attempt.message.as_str())
+        (retry::verdict(verb, Some(attempt), input.now) == Verdict::Never).then_some(attempt)
     };
-    let failure = |error: &str, message: &str, fatal: bool| {
+    let failure = |error: &str, attempt: &Attempt, fatal: bool| {
+        // ECS finds secrets for the whole task before anything else, so one that is missing is never one container's affair.
+        let unresolved = attempt.kind == ErrorKind::Unresolved;
+        let error = if unresolved {
+            "ResourceInitializationError"
+        } else {
+            error
+        };
         Some(Failure {
-            reason: Some(format!("{error}: {message}")),
+            reason: Some(format!("{error}: {}", attempt.message)),
             exit_code: None,
-            fatal,
+            fatal: fatal || unresolved,
         })
     };
     match known.phase {
         Phase::Absent => {
             if !is_present(&known.spec.image, input)
-                && let Some(message) = given_up(Verb::Pull, &known.spec.image)
+                && let Some(attempt) = given_up(Verb::Pull, &known.spec.image)
             {
-                return failure("CannotPullContainerError", message, true);
+                return failure("CannotPullContainerError", attempt, true);
             }
             for volume in mounted(known.spec, input.spec) {
                 let lost = [Verb::CreateVolume, Verb::FindVolume]
                     .into_iter()
                     .find_map(|verb| given_up(verb, &volume.name));
-                if let Some(message) = lost {
-                    return failure("CannotCreateVolumeError", message, true);
+                if let Some(attempt) = lost {
+                    return failure("CannotCreateVolumeError", attempt, true);
                 }
             }
-            let message = given_up(Verb::Create, name)?;
-            failure("CannotCreateContainerError", message, false)
+            let attempt = given_up(Verb::Create, name)?;
+            failure("CannotCreateContainerError", attempt, false)
         }
         Phase::Created => {
-            let message = given_up(Verb::Start, name)?;
-            failure("CannotStartContainerError", message, false)
+            let attempt = given_up(Verb::Start, name)?;
+            failure("CannotStartContainerError", attempt, false)
         }
         _ => None,
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::facts::{ImageFact, StepInput};
-use super::known::{Containers, Known, Phase};
+use super::known::{Containers, Known, Phase, WITHHELD};
 use super::stop::{self, Stop};
 use crate::engine::{ContainerState, ObservedContainer};
 use crate::model::{
@@ -225,7 +225,13 @@ fn reason(known: &Known<'_>, prior: &ContainerStatus) -> Option<String> {
     match (&known.phase, known.observed) {
         (Phase::Failed(failure), _) => failure.reason.clone(),
         (Phase::Ended, Some(found)) if found.oom_killed => Some(OUT_OF_MEMORY.to_owned()),
-        (Phase::Ended, Some(found)) if !found.error.is_empty() => Some(found.error.clone()),
+        (Phase::Ended, Some(found)) if !found.error.is_empty() => {
+            Some(if known.spec.has_secret_options() {
+                WITHHELD.to_owned()
+            } else {
+                found.error.clone()
+            })
+        }
         // An agent removes only what has no record any more, so somebody else does this.
         (Phase::Ended, Some(found)) if found.state == ContainerState::Removing => {
             Some(REMOVED.to_owned())

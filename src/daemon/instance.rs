@@ -99,6 +99,7 @@ impl InstanceRunner {
             cluster: cluster.clone(),
             instance: self.instance.clone(),
             accounted_seq,
+            folder: self.shared.folder.clone(),
             tuning: Tuning::default(),
         };
         let mut agent = Agent::with_credentials(

@@ -33,6 +33,8 @@ pub enum ErrorKind {
     Unknown,
     /// This engine cannot do it (API too old, feature missing).
     Unsupported,
+    /// What the call needs besides the definition could not be had (a secret, a file of variables): the engine was not asked.
+    Unresolved,
 }
 
 impl ErrorKind {

@@ -12,9 +12,9 @@ use crate::model::{
     ClusterName, ClusterSpec, Condition, ContainerSpec, Dependency, EngineEndpoint,
     EnvironmentFileKind, EnvironmentFileRef, EnvironmentFileSource, Family, Gpus, HealthCheck,
     InstanceDesired, InstanceId, InstanceSpec, LinuxSpec, LogConfig, MountPoint, NamespaceMode,
-    NetworkMode, NfsExport, PlacementConstraint, PortMapping, Protocol, RestartPolicy, SchedulingStrategy,
-    SecretProvider, SecretRef, SecretSources, ServiceName, ServiceSpec, TaskSpec, Ulimit,
-    VolumeKind, VolumeSpec, ceil_percent, floor_percent,
+    NetworkMode, NfsExport, PlacementConstraint, PortMapping, Protocol, RestartPolicy,
+    SchedulingStrategy, SecretProvider, SecretRef, SecretSources, ServiceName, ServiceSpec,
+    TaskSpec, Ulimit, VolumeKind, VolumeSpec, ceil_percent, floor_percent,
 };
 
 /// The family and revision that `taskDefinition` names: `family`, `family:revision`, or the ARN of either. The revision in

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{ClusterName, InstanceId};
 use super::instance::InstanceDesired;
-use super::task_spec::LogConfig;
 use super::reference::{EnvironmentFileSource, SecretSources};
+use super::task_spec::LogConfig;
 
 /// A Cluster manifest, resolved. The cluster `default` has [`ClusterSpec::named`] when no file declares it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -459,6 +459,14 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
+impl ContainerSpec {
+    /// Whether the log driver gets secrets. Drivers quote their options where something is wrong with them.
+    pub fn has_secret_options(&self) -> bool {
+        let options = self.log.as_ref().map(|log| &log.secret_options);
+        options.is_some_and(|options| !options.is_empty())
+    }
+}
+
 impl TaskSpec {
     /// The versioned hash of this specification: `v1-` and the SHA-256 of its JSON with sorted keys. A field that is absent
     /// is not part of it, so that a new version of Longshore with new fields gives an old specification its old hash (P5).

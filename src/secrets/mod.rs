@@ -26,7 +26,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::model::{
-    ContainerSpec, EnvironmentFileKind, EnvironmentFileRef, EnvironmentFileSource, SecretSources,
+    ClusterSpec, ContainerSpec, EnvironmentFileKind, EnvironmentFileRef, EnvironmentFileSource,
+    SecretRef, SecretSources,
 };
 use names::Lookup;
 use provider::{Answer, Surroundings, ask, title};
@@ -46,8 +47,21 @@ const REASON: usize = 400;
 
 /// Why something that a container is to be given cannot be had: one line, without any value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Unresolved(String);
+#[error("{message}")]
+pub struct Unresolved {
+    /// Whether it is about files of variables only, and no secret.
+    pub only_files: bool,
+    message: String,
+}
+
+impl Unresolved {
+    fn secret(message: String) -> Self {
+        Self {
+            only_files: false,
+            message,
+        }
+    }
+}
 
 /// What a container is given by reference.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -97,27 +111,31 @@ impl Secrets {
         }
     }
 
-    /// Everything that `container` is given by reference.
+    /// Everything that `container` of a task in `cluster` is given by reference; of its log driver's options those in
+    /// `log_options`.
     ///
     /// # Errors
     /// Whatever cannot be had, all of it in one message.
     pub async fn of_container(
         &self,
         container: &ContainerSpec,
-        sources: &SecretSources,
-        files: &EnvironmentFileSource,
+        log_options: &[SecretRef],
+        cluster: &ClusterSpec,
     ) -> Result<Resolved, Unresolved> {
         self.in_turn(async {
-            let mut asking = Asking::new(self, sources);
-            let mut found = Resolved::default();
-            found.files = asking.files(&container.environment_files, files).await;
+            let mut asking = Asking::new(self, &cluster.secrets);
+            let mut found = Resolved {
+                files: asking
+                    .files(&container.environment_files, &cluster.environment_files)
+                    .await,
+                ..Resolved::default()
+            };
             for secret in &container.secrets {
                 if let Some(value) = asking.secret(&secret.name, &secret.value_from).await {
                     found.environment.push((secret.name.clone(), value));
                 }
             }
-            let options = container.log.iter().flat_map(|log| &log.secret_options);
-            for secret in options {
+            for secret in log_options {
                 if let Some(value) = asking.secret(&secret.name, &secret.value_from).await {
                     found.log_options.push((secret.name.clone(), value));
                 }
@@ -141,7 +159,7 @@ impl Secrets {
             let value = asking.secret("repositoryCredentials", reference).await;
             let value = asking.end(value)?;
             value.as_ref().and_then(credentials).ok_or_else(|| {
-                Unresolved(format!(
+                Unresolved::secret(format!(
                     "secret repositoryCredentials ({reference}) is not JSON with `username` and `password`"
                 ))
             })
@@ -155,7 +173,7 @@ impl Secrets {
     ) -> Result<T, Unresolved> {
         let _turn = self.turns.acquire().await;
         tokio::time::timeout(LIMIT, work).await.unwrap_or_else(|_| {
-            Err(Unresolved(format!(
+            Err(Unresolved::secret(format!(
                 "secrets were not answered for within {} s",
                 LIMIT.as_secs()
             )))
@@ -179,6 +197,8 @@ struct Asking<'a> {
     /// By the names that were asked for.
     known: HashMap<Vec<String>, Result<SecretValue, String>>,
     problems: Vec<String>,
+    /// Whether all of them are about files of variables.
+    only_files: bool,
 }
 
 impl<'a> Asking<'a> {
@@ -188,6 +208,7 @@ impl<'a> Asking<'a> {
             sources,
             known: HashMap::new(),
             problems: Vec::new(),
+            only_files: true,
         }
     }
 
@@ -195,7 +216,10 @@ impl<'a> Asking<'a> {
         if self.problems.is_empty() {
             return Ok(found);
         }
-        Err(Unresolved(cut(&self.problems.join("; "), MESSAGE)))
+        Err(Unresolved {
+            only_files: self.only_files,
+            message: cut(&self.problems.join("; "), MESSAGE),
+        })
     }
 
     /// The value behind `reference`, for what is called `name` inside; a failure is noted.
@@ -204,6 +228,7 @@ impl<'a> Asking<'a> {
         match found {
             Ok(value) => Some(value),
             Err(problem) => {
+                self.only_files = false;
                 self.problems
                     .push(format!("secret {name} ({reference}): {problem}"));
                 None

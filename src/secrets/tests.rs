@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
-use crate::model::SecretProvider;
+use crate::model::{ClusterName, SecretProvider};
 
 /// A folder of manifests with these files, and what is asked there.
 struct World {
@@ -33,12 +33,13 @@ impl World {
         container: serde_json::Value,
         sources: &SecretSources,
     ) -> Result<Resolved, String> {
-        let files = EnvironmentFileSource {
-            path: Some("env".to_owned()),
-            names: BTreeMap::new(),
-        };
+        let mut cluster = ClusterSpec::named(ClusterName::default());
+        cluster.secrets = sources.clone();
+        cluster.environment_files.path = Some("env".to_owned());
+        let spec = spec(container);
+        let options = spec.log.as_ref().map(|log| log.secret_options.as_slice());
         self.secrets
-            .of_container(&spec(container), sources, &files)
+            .of_container(&spec, options.unwrap_or_default(), &cluster)
             .await
             .map_err(|error| error.to_string())
     }

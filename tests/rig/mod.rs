@@ -27,6 +27,7 @@ pub struct Rig {
     pub owner: String,
     pub tuning: Tuning,
     pub accounted_seq: u64,
+    pub folder: std::path::PathBuf,
     pub cluster: ClusterName,
     controller: Epoch,
     everything: CancellationToken,
@@ -74,6 +75,7 @@ impl Rig {
             owner,
             tuning: Tuning::default(),
             accounted_seq: 0,
+            folder: std::env::temp_dir(),
             cluster: ClusterName::default(),
             controller,
             everything,
@@ -89,6 +91,7 @@ impl Rig {
             instance: InstanceSpec::local(),
             owner: self.owner.clone(),
             accounted_seq: self.accounted_seq,
+            folder: self.folder.clone(),
             tuning: self.tuning.clone(),
         };
         let agent = Agent::new(

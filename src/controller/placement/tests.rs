@@ -131,6 +131,7 @@ fn a_log_driver_that_the_engine_does_not_have_is_named() {
         app(&mut spec).log = Some(LogConfig {
             driver: driver.to_owned(),
             options: Default::default(),
+            secret_options: Vec::new(),
         });
         let mut world = World::of(1, spec);
         on(&mut world, |instance| {
@@ -152,6 +153,7 @@ fn a_log_driver_that_the_engine_does_not_have_is_named() {
     let other = LogConfig {
         driver: "json-file".to_owned(),
         options: Default::default(),
+        secret_options: Vec::new(),
     };
     world.cluster.log_drivers.insert("splunk".to_owned(), other);
     assert_eq!(world.plan().decisions.len(), 1);

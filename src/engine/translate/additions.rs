@@ -19,6 +19,16 @@ pub struct Additions {
     pub image: Option<String>,
 }
 
+impl Additions {
+    /// Every value, none of which may be repeated in a message.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        let pairs = self.defaults.iter().chain(&self.environment);
+        pairs
+            .map(|(_, value)| value.as_str())
+            .chain(self.log_options.values().map(String::as_str))
+    }
+}
+
 impl fmt::Debug for Additions {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = |pairs: &[(String, String)]| -> Vec<String> {

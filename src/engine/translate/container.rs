@@ -421,6 +421,7 @@ fn log_config(
             let LogConfig {
                 driver,
                 options: mut config,
+                ..
             } = log.on_engine(&context.log_drivers);
             if driver != "none" {
                 buffer(&mut config);

@@ -249,7 +249,9 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     ),
     row(
         "containerDefinitions[].logConfiguration.secretOptions",
-        Differs("with `awslogs` and `awsfirelens` they have no effect"),
+        Differs(
+            "where another driver stands for the one that is named, as for `awslogs`, they have no effect",
+        ),
     ),
     row(
         "containerDefinitions[].logConfiguration.secretOptions[].name",
