@@ -310,11 +310,16 @@ impl Client {
         Ok(Framed::new(TokioIo::new(upgraded), FrameCodec))
     }
 
-    /// `POST /v1/down`: removes everything that the running Longshore owns, and ends it. `say` is told each step.
+    /// `POST /v1/down`: removes everything that the running Longshore owns, and ends it. `say` is told each step. Returns what could not be
+    /// removed, and why.
     ///
     /// # Errors
-    /// See [`ClientError`]; what could not be removed is [`ClientError::Refused`].
-    pub async fn down(&self, volumes: bool, mut say: impl FnMut(&str)) -> Result<(), ClientError> {
+    /// See [`ClientError`].
+    pub async fn down(
+        &self,
+        volumes: bool,
+        mut say: impl FnMut(&str),
+    ) -> Result<Vec<String>, ClientError> {
         let body = serde_json::to_vec(&DownRequest { volumes }).map_err(broken)?;
         let request = Request::builder().method(Method::POST).uri("/v1/down");
         let mut lines: JsonLines<DownLine> =
@@ -322,7 +327,7 @@ impl Client {
         while let Some(line) = lines.next().await? {
             match line {
                 DownLine::Message(message) => say(&message),
-                DownLine::Done => return Ok(()),
+                DownLine::Done(left) => return Ok(left),
                 DownLine::Error(message) => {
                     return Err(ClientError::Refused {
                         status: StatusCode::INTERNAL_SERVER_ERROR.as_u16(),

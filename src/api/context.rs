@@ -175,7 +175,11 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// # Errors
     /// What could not be removed, as a sentence for people.
-    async fn down(&self, volumes: bool, say: mpsc::UnboundedSender<String>) -> Result<(), String>;
+    async fn down(
+        &self,
+        volumes: bool,
+        say: mpsc::UnboundedSender<String>,
+    ) -> Result<Vec<String>, String>;
 
     /// The whole state, as `longshore state dump` prints it.
     ///

@@ -264,8 +264,8 @@ pub struct DownRequest {
 pub enum DownLine {
     /// What is being done.
     Message(String),
-    /// All is gone. The last line.
-    Done,
+    /// What could not be removed, and why; empty: all is gone. The last line.
+    Done(Vec<String>),
     /// What could not be done. The last line.
     Error(String),
 }
@@ -287,7 +287,7 @@ async fn down_request(State(context): State<Serving>, body: Bytes) -> Result<Res
             }
         });
         let last = match result {
-            Ok(()) => DownLine::Done,
+            Ok(left) => DownLine::Done(left),
             Err(error) => DownLine::Error(error),
         };
         lines.send(&last).await;

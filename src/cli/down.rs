@@ -20,21 +20,27 @@ pub struct DownArgs {
 
 /// Asks the running Longshore, which ends with it; with none running, does it in this process.
 pub async fn run(args: DownArgs, globals: &Globals) -> CommandResult {
-    match Client::find_for(globals, args.dir.as_deref()).await {
+    let left = match Client::find_for(globals, args.dir.as_deref()).await {
         Ok(client) => {
-            client
-                .down(args.volumes, output::message)
-                .await
-                .map_err(Failure::could_not_run)?;
+            let left = client.down(args.volumes, output::message).await;
+            left.map_err(Failure::could_not_run)?
         }
         Err(error) if error.is_not_running() => alone(&args, globals).await?,
         Err(error) => return Err(Failure::could_not_run(error)),
+    };
+    if left.is_empty() {
+        output::message("everything is removed");
+        return Ok(());
     }
-    output::message("everything is removed");
-    Ok(())
+    for what in left {
+        output::message(&format!("left: {what}"));
+    }
+    Err(Failure::findings(
+        "not everything could be removed. `longshore down` again tries what is left",
+    ))
 }
 
-async fn alone(args: &DownArgs, globals: &Globals) -> CommandResult {
+async fn alone(args: &DownArgs, globals: &Globals) -> Result<Vec<String>, Failure> {
     let start_args = StartArgs {
         dir: args.dir.clone().unwrap_or_else(|| "manifests".into()),
         engine: EngineName::Docker,

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::inputs::{Resolved, Targets};
 use super::registry;
 use crate::model::{
-    Desired, Family, InstanceDesired, RegisteredDefinition, SpecHash, TaskDefinitionRecord,
-    Timestamp,
+    ClusterName, Desired, Family, InstanceDesired, InstanceId, RegisteredDefinition, SpecHash,
+    TaskDefinitionRecord, Timestamp,
 };
-use crate::store::state::seen;
+use crate::store::state::{InstanceEntry, seen};
 use crate::store::{Epoch, MAX_BYTES, MAX_OPS, State, Txn, keys};
 
 /// What `desired` comes down to, and what has to be written before services may follow it.
@@ -145,13 +145,18 @@ impl Registrar<'_> {
                 self.want(&(name.clone(), instance.name.clone()), instance.desired);
             }
         }
-        // What is no longer declared takes no new tasks, and those that it has move away.
-        for (cluster, id) in self.state.instances.keys() {
+        // What is no longer declared takes no new tasks, and those that it has move away; then it is forgotten.
+        for ((cluster, id), entry) in &self.state.instances {
             let declared = desired
                 .clusters
                 .get(cluster)
                 .is_some_and(|(spec, _)| spec.instances.iter().any(|i| i.name == *id));
-            if !declared {
+            if declared {
+                continue;
+            }
+            if self.state.tasks_of_instance(cluster, id).next().is_none() {
+                self.forget(cluster, id, entry);
+            } else {
                 self.want(&(cluster.clone(), id.clone()), InstanceDesired::Draining);
             }
         }
@@ -167,6 +172,18 @@ impl Registrar<'_> {
                 self.add(part);
             }
         }
+    }
+
+    fn forget(&mut self, cluster: &ClusterName, id: &InstanceId, entry: &InstanceEntry) {
+        let desired = keys::instance_desired(cluster, id);
+        let reserved = keys::instance_reserved(cluster, id);
+        // Nobody placed anything on it in the meantime.
+        let part = Txn::new(self.epoch)
+            .expect(&reserved, seen(entry.reserved.as_ref()))
+            .delete(reserved)
+            .delete(desired)
+            .delete(keys::instance(cluster, id));
+        self.add(part);
     }
 
     fn want(&mut self, key: &crate::store::state::InstanceKey, wanted: InstanceDesired) {

@@ -11,7 +11,7 @@
 //! Failure modes: a store that cannot be reached is tried again, ever more slowly; an epoch that is no longer ours ends
 //! [`Controller::run`] with an error, because somebody else now decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +59,14 @@ enum Subject {
     Standalone(ClusterName),
 }
 
+impl Subject {
+    fn cluster(&self) -> &ClusterName {
+        match self {
+            Self::Service((cluster, _)) | Self::Standalone(cluster) => cluster,
+        }
+    }
+}
+
 impl std::fmt::Display for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -78,6 +86,8 @@ pub struct Controller {
     /// What was set last and not taken up yet.
     wanted: Mutex<Option<Arc<Desired>>>,
     news: Notify,
+    /// Clusters of which nothing is decided at present.
+    pub(super) closed: watch::Sender<BTreeSet<ClusterName>>,
     /// What is followed; `None` until the folder was taken up for the first time.
     pub(super) following: watch::Sender<Option<Arc<Targets>>>,
     /// Held from reading the books, and what specifications are stored, to having written them.
@@ -102,6 +112,7 @@ impl Controller {
             ids,
             wanted: Mutex::new(None),
             news: Notify::new(),
+            closed: watch::Sender::default(),
             following: watch::Sender::new(None),
             booking: tokio::sync::Mutex::new(()),
         })
@@ -114,12 +125,31 @@ impl Controller {
         self.news.notify_one();
     }
 
+    /// Decides nothing about these clusters from now on, and again about all others: of a cluster that is closed it is not known
+    /// what runs there, or somebody else holds it. What was being decided may still be recorded.
+    pub fn set_closed(&self, closed: BTreeSet<ClusterName>) {
+        self.closed.send_if_modified(|current| {
+            let changed = *current != closed;
+            *current = closed;
+            changed
+        });
+    }
+
+    /// Whether nothing is decided about that cluster at present.
+    pub fn is_closed(&self, cluster: &ClusterName) -> bool {
+        self.closed.borrow().contains(cluster)
+    }
+
     /// Works until `cancel` (then `Ok`) or until it may not write any more. What was being recorded when it was cancelled
     /// may or may not have been.
     pub async fn run(self: &Arc<Self>, cancel: CancellationToken) -> Result<(), ControllerError> {
         let changes = self.view.subscribe();
+        let mut closed = self.closed.subscribe();
+        let shut = closed.borrow_and_update().clone();
         let run = Run {
             controller: self,
+            closed: shut,
+            closing: closed,
             targets: None,
             queue: Queue::new(),
             passes: FuturesUnordered::new(),
@@ -230,6 +260,9 @@ type Registered = (Arc<Desired>, Result<Targets, Halt>);
 
 struct Run<'a> {
     controller: &'a Arc<Controller>,
+    /// The closed clusters as they were last compared.
+    closed: BTreeSet<ClusterName>,
+    closing: watch::Receiver<BTreeSet<ClusterName>>,
     targets: Option<Arc<Targets>>,
     queue: Queue<Subject>,
     passes: FuturesUnordered<BoxFuture<'a, Passed>>,
@@ -265,6 +298,10 @@ impl Run<'_> {
                     self.take_up();
                     Ok(())
                 }
+                Ok(()) = self.closing.changed() => {
+                    self.reopened();
+                    Ok(())
+                }
                 change = changes.recv() => self.changed(change),
                 () = at(next) => Ok(()),
             };
@@ -283,8 +320,13 @@ impl Run<'_> {
             let Some(key) = self.queue.pop(Instant::now()) else {
                 break;
             };
-            let targets = Arc::clone(targets);
             let controller = self.controller;
+            // All of it is looked at again when the cluster opens.
+            if controller.is_closed(key.cluster()) {
+                self.queue.done(&key);
+                continue;
+            }
+            let targets = Arc::clone(targets);
             self.passes.push(Box::pin(async move {
                 let passed = controller.look(&targets, &key).await;
                 (key, passed)
@@ -374,6 +416,18 @@ impl Run<'_> {
         self.look_at(keys);
     }
 
+    /// Looks at everything in the clusters that were closed and are not any more.
+    fn reopened(&mut self) {
+        let now = self.closing.borrow_and_update().clone();
+        let before = std::mem::replace(&mut self.closed, now);
+        let Some(targets) = self.targets.clone() else {
+            return;
+        };
+        let mut keys = subjects(&targets, &self.controller.view.read());
+        keys.retain(|key| before.contains(key.cluster()) && !self.closed.contains(key.cluster()));
+        self.look_at(keys);
+    }
+
     fn look_at(&mut self, keys: impl IntoIterator<Item = Subject>) {
         let now = Instant::now();
         for key in keys {
@@ -428,9 +482,7 @@ fn concerned(change: &KeyChange, targets: &Targets, state: &State) -> Vec<Subjec
         }
         (Key::Instance(cluster, _) | Key::InstanceDesired(cluster, _), None) => {
             let mut all = subjects(targets, state);
-            all.retain(|subject| match subject {
-                Subject::Service((of, _)) | Subject::Standalone(of) => of == cluster,
-            });
+            all.retain(|subject| subject.cluster() == cluster);
             all
         }
         // Room may have come free, for instance also for other clusters on the same engine.

@@ -616,3 +616,34 @@ async fn a_preview_shows_the_plans_and_records_nothing() {
     f.pass(60).await;
     assert_eq!(f.revision(), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_decided_about_a_closed_cluster_until_it_opens() {
+    let f = fixture().await;
+    let _agent = f.obedient_agent();
+    f.controller.set_closed([default()].into());
+    f.controller
+        .set_desired(folder(&[("web", 2, task_spec("a"))]));
+    f.pass(60).await;
+    assert!(
+        f.wanted("web").is_empty(),
+        "it is not known what runs there"
+    );
+    f.controller.set_closed([].into());
+    f.pass(60).await;
+    assert_eq!(f.wanted("web").len(), 2);
+
+    f.controller.set_closed([default()].into());
+    f.pass(1).await;
+    f.controller
+        .set_desired(folder(&[("web", 5, task_spec("a"))]));
+    f.pass(60).await;
+    assert_eq!(f.wanted("web").len(), 2);
+    f.controller.set_closed([].into());
+    f.pass(60).await;
+    assert_eq!(
+        f.wanted("web").len(),
+        5,
+        "what happened meanwhile is made up for"
+    );
+}

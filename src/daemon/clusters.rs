@@ -1,20 +1,29 @@
 //! Which instances run: one [`InstanceRunner`] for each that the folder declares, and for each that still has tasks.
+//!
+//! A cluster is *closed* to the controller while it is not known what runs in it: while one of its instances is looked at, is
+//! held by another Longshore, or does not answer and nothing was ever heard of it. Each cluster by itself: an engine that is
+//! away holds no other cluster up. An instance that was there before and does not answer is written down as not connected
+//! instead, and its cluster goes on.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Shared;
 use super::instance::{InstanceRunner, InstanceState};
+use crate::engine::translate;
 use crate::model::{ClusterName, ClusterSpec, Desired, InstanceId, InstanceSpec};
 
 /// How long a change of the folder waits for new engines before it goes on without them.
-const READY_WITHIN: Duration = Duration::from_secs(10);
+const KNOWN_WITHIN: Duration = Duration::from_secs(10);
+/// How often, at most, it is looked whether a cluster that the folder no longer declares has come to its end.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 /// How far an instance is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +41,7 @@ impl InstanceReport {
     pub fn waits_for(&self) -> Option<String> {
         match &self.state {
             InstanceState::Waiting(why) => Some(why.clone()),
-            InstanceState::Held(_) | InstanceState::Ready => None,
+            _ => None,
         }
     }
 }
@@ -43,10 +52,17 @@ struct Running {
     state: watch::Receiver<InstanceState>,
 }
 
+type Key = (ClusterName, InstanceId);
+type Spec = (ClusterSpec, InstanceSpec);
+
 /// All instances of all clusters.
 pub struct Clusters {
     shared: Arc<Shared>,
-    running: Mutex<BTreeMap<(ClusterName, InstanceId), Running>>,
+    running: Mutex<BTreeMap<Key, Running>>,
+    /// What the folder asked for last.
+    desired: Mutex<Arc<Desired>>,
+    /// Held while runners are started and stopped.
+    changing: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
     reports: watch::Sender<Vec<InstanceReport>>,
 }
@@ -57,6 +73,8 @@ impl Clusters {
         Self {
             shared,
             running: Mutex::default(),
+            desired: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             reports: watch::Sender::new(Vec::new()),
         }
@@ -68,27 +86,131 @@ impl Clusters {
     }
 
     /// Starts what the folder declares and does not run yet, stops what it no longer declares and nothing needs, and waits
-    /// until the new ones are ready: nobody may decide about a cluster before what runs there is known. The first time it
-    /// waits for as long as it takes; later a new engine that does not answer holds nobody up.
-    pub async fn follow(self: &Arc<Self>, desired: &Desired, first: bool) {
+    /// a while until it is known what the new ones are up to. Clusters that are not known by then are closed until they are.
+    pub async fn follow(self: &Arc<Self>, desired: &Arc<Desired>) {
+        *self.desired.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(desired);
+        let fresh = self.start_and_stop(desired).await;
+        let known = async {
+            for mut state in fresh {
+                let _ = state.wait_for(InstanceState::is_known).await;
+            }
+        };
+        let _ = tokio::time::timeout(KNOWN_WITHIN, known).await;
+        let closed = self.closed();
+        if !closed.is_empty() {
+            let names: Vec<&str> = closed.iter().map(ClusterName::as_str).collect();
+            tracing::warn!(
+                "nothing is done in cluster {} until it is known what runs there; going on with the others",
+                names.join(", ")
+            );
+        }
+    }
+
+    /// Looks after clusters that the folder no longer declares until `stop`: when the last of their tasks is over their network
+    /// goes, and when nothing is left of them their lease is given back.
+    pub async fn tidy(self: Arc<Self>, stop: CancellationToken) {
+        let mut changes = self.shared.view.subscribe();
+        loop {
+            let change = stop.run_until_cancelled(changes.recv()).await;
+            if matches!(change, None | Some(Err(RecvError::Closed))) {
+                return;
+            }
+            // Many changes are one look.
+            let pause = tokio::time::sleep(TIDY_EVERY);
+            if stop.run_until_cancelled(pause).await.is_none() {
+                return;
+            }
+            while changes.try_recv().is_ok() {}
+            if stop
+                .run_until_cancelled(self.look_for_ends())
+                .await
+                .is_none()
+            {
+                return;
+            }
+        }
+    }
+
+    async fn look_for_ends(self: &Arc<Self>) {
+        let desired = {
+            let desired = self.desired.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(&desired)
+        };
+        let declared = self.declared(&desired);
+        let undeclared: Vec<Key> = {
+            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_declared = |(cluster, instance): &Key| {
+                let spec = declared.get(cluster);
+                spec.is_some_and(|spec| spec.instances.iter().any(|i| i.name == *instance))
+            };
+            let all = running.keys().filter(|key| !is_declared(key));
+            all.cloned().collect()
+        };
+        let mut ended = false;
+        for key in undeclared {
+            let idle = {
+                let state = self.shared.view.read();
+                let mut tasks = state.tasks_of_instance(&key.0, &key.1);
+                tasks.all(|(_, task)| task.status.as_ref().is_some_and(|s| s.is_stopped()))
+            };
+            if idle {
+                self.remove_network(&key.0, &key.1).await;
+            }
+            ended |= !self.has_tasks(&key) && !self.wanted(&desired).contains_key(&key);
+        }
+        if ended {
+            self.start_and_stop(&desired).await;
+            // Their records go, too.
+            self.shared.controller.set_desired(desired);
+        }
+    }
+
+    /// Removes the network of a cluster that no task runs in. One that is gone, or in use by somebody else, is left as it is.
+    async fn remove_network(&self, cluster: &ClusterName, instance: &InstanceId) {
+        let Some(engine) = self.shared.api_engines.get(cluster, instance) else {
+            return;
+        };
+        let ours = translate::ours(cluster, &self.shared.owner, instance);
+        let found = engine.list_networks(&ours).await.unwrap_or_default();
+        for network in found {
+            match engine.remove_network(&network.id).await {
+                Ok(()) => tracing::info!(%cluster, "removed network {}", network.name),
+                Err(error) => {
+                    tracing::debug!(%cluster, %error, "the network could not be removed yet");
+                }
+            }
+        }
+    }
+
+    /// Brings the runners to what is wanted; returns the states of the new ones.
+    async fn start_and_stop(
+        self: &Arc<Self>,
+        desired: &Desired,
+    ) -> Vec<watch::Receiver<InstanceState>> {
+        let _turn = self.changing.lock().await;
         let wanted = self.wanted(desired);
-        let mut fresh = Vec::new();
         let mut stopped = Vec::new();
         {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
             running.retain(|key, entry| {
-                let keep = wanted.get(key) == Some(&entry.spec);
+                // One that has tasks left goes on until they are over.
+                let keep = match wanted.get(key) {
+                    Some(spec) => *spec == entry.spec,
+                    None => self.has_tasks(key),
+                };
                 if !keep {
                     entry.stop.cancel();
-                    stopped.push(entry.state.clone());
+                    stopped.push((key.clone(), entry.state.clone()));
                 }
                 keep
             });
         }
         // A runner whose settings changed must have let go of its lease before its successor asks for it.
-        for mut state in stopped {
+        for ((cluster, instance), mut state) in stopped {
             while state.changed().await.is_ok() {}
+            self.shared.api_engines.remove(&cluster, &instance);
         }
+        let mut fresh = Vec::new();
         {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
             for (key, spec) in wanted {
@@ -99,16 +221,7 @@ impl Clusters {
             }
         }
         self.report();
-        let ready = async {
-            for mut state in fresh {
-                let _ = state.wait_for(|s| *s == InstanceState::Ready).await;
-            }
-        };
-        if first {
-            ready.await;
-        } else if tokio::time::timeout(READY_WITHIN, ready).await.is_err() {
-            tracing::warn!("a new instance is not ready yet; going on with the others");
-        }
+        fresh
     }
 
     /// Stops all runners and waits until their leases are given back.
@@ -125,27 +238,34 @@ impl Clusters {
         self.tasks.wait().await;
     }
 
-    /// What the folder declares, and the clusters that have tasks or services left from before. The implied cluster
-    /// `default` counts only when something is in it, or when task definitions are all that the folder has: they are there
-    /// to be run once.
-    fn wanted(
-        &self,
-        desired: &Desired,
-    ) -> BTreeMap<(ClusterName, InstanceId), (ClusterSpec, InstanceSpec)> {
-        let mut specs: BTreeMap<ClusterName, ClusterSpec> = BTreeMap::new();
+    fn has_tasks(&self, (cluster, instance): &Key) -> bool {
+        let state = self.shared.view.read();
+        state.tasks_of_instance(cluster, instance).next().is_some()
+    }
+
+    /// What the folder declares. The implied cluster `default` counts only when something is in it, or when task definitions
+    /// are all that the folder has: they are there to be run once.
+    fn declared(&self, desired: &Desired) -> BTreeMap<ClusterName, ClusterSpec> {
         let only_definitions = desired.clusters.len() == 1
             && desired.all_services().next().is_none()
             && !desired.task_definitions.is_empty();
-        for (name, (spec, _)) in &desired.clusters {
-            let implied = spec.manifest_hash.is_empty();
-            let used = desired
-                .services
-                .get(name)
-                .is_some_and(|services| !services.is_empty());
-            if !implied || used || only_definitions {
-                specs.insert(name.clone(), spec.clone());
-            }
-        }
+        let used = |name: &ClusterName| {
+            let services = desired.services.get(name);
+            services.is_some_and(|services| !services.is_empty())
+        };
+        desired
+            .clusters
+            .iter()
+            .filter(|(name, (spec, _))| {
+                !spec.manifest_hash.is_empty() || used(name) || only_definitions
+            })
+            .map(|(name, (spec, _))| (name.clone(), spec.clone()))
+            .collect()
+    }
+
+    /// What the folder declares, and the clusters that have tasks or services left from before.
+    fn wanted(&self, desired: &Desired) -> BTreeMap<Key, Spec> {
+        let mut specs = self.declared(desired);
         let state = self.shared.view.read();
         let left: BTreeSet<ClusterName> = state
             .tasks
@@ -175,28 +295,28 @@ impl Clusters {
             .collect()
     }
 
-    fn start(self: &Arc<Self>, spec: (ClusterSpec, InstanceSpec)) -> Running {
+    fn start(self: &Arc<Self>, spec: Spec) -> Running {
         let stop = CancellationToken::new();
-        let (sender, state) = watch::channel(InstanceState::Waiting("starting".to_owned()));
+        let (sender, state) = watch::channel(InstanceState::Starting);
+        let clusters = Arc::downgrade(self);
         let runner = InstanceRunner {
             shared: Arc::clone(&self.shared),
             cluster: spec.0.clone(),
             instance: spec.1.clone(),
             state: sender,
-        };
-        self.tasks.spawn(runner.run(stop.clone()));
-        self.tasks.spawn({
-            let (clusters, mut state) = (Arc::clone(self), state.clone());
-            async move {
-                while state.changed().await.is_ok() {
+            changed: Box::new(move || {
+                if let Some(clusters) = clusters.upgrade() {
                     clusters.report();
                 }
-            }
-        });
+            }),
+        };
+        self.tasks.spawn(runner.run(stop.clone()));
         Running { spec, stop, state }
     }
 
+    /// Tells the controller and whoever follows the reports.
     fn report(&self) {
+        // Held to the end: of two reports the later one counts.
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let reports = running
             .iter()
@@ -206,11 +326,30 @@ impl Clusters {
                 state: entry.state.borrow().clone(),
             })
             .collect();
-        drop(running);
         self.reports.send_if_modified(|current| {
             let changed = *current != reports;
             *current = reports;
             changed
         });
+        self.shared.controller.set_closed(self.closed());
+        drop(running);
+    }
+
+    /// Clusters that nothing may be decided about: see the [module](self).
+    fn closed(&self) -> BTreeSet<ClusterName> {
+        let reports = self.reports.borrow();
+        let state = self.shared.view.read();
+        let thought_connected = |report: &InstanceReport| {
+            let entry = state.instance(&report.cluster, &report.instance);
+            let known = entry.and_then(|entry| entry.instance.as_ref());
+            known.is_none_or(|known| known.connected)
+        };
+        let closes = |report: &&InstanceReport| match &report.state {
+            InstanceState::Ready => false,
+            InstanceState::Held(_) | InstanceState::Settling => true,
+            InstanceState::Starting | InstanceState::Waiting(_) => thought_connected(report),
+        };
+        let closing = reports.iter().filter(closes);
+        closing.map(|report| report.cluster.clone()).collect()
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -30,7 +29,7 @@ impl DaemonControl {
 #[async_trait]
 impl Control for DaemonControl {
     async fn run_task(&self, request: &RunRequest) -> Result<RunOutcome, RunError> {
-        if self.shared.removing.load(Ordering::SeqCst) {
+        if self.shared.removing.is_cancelled() {
             return Err(RunError::Ending);
         }
         self.shared.controller.run_task(request).await
@@ -52,10 +51,15 @@ impl Control for DaemonControl {
         self.shared.pulls.all()
     }
 
-    async fn down(&self, volumes: bool, say: mpsc::UnboundedSender<String>) -> Result<(), String> {
-        super::down::run(&self.shared, &self.clusters, volumes, say).await?;
+    async fn down(
+        &self,
+        volumes: bool,
+        say: mpsc::UnboundedSender<String>,
+    ) -> Result<Vec<String>, String> {
+        let result = super::down::run(&self.shared, &self.clusters, volumes, say).await;
+        // Also where something is left: nothing is followed any more, and who asks again starts afresh.
         self.shared.shutdown.cancel();
-        Ok(())
+        result
     }
 
     async fn dump(&self) -> Result<serde_json::Value, String> {

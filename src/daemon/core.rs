@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -83,7 +82,8 @@ impl Core {
             endpoint_key: parts.endpoint_key,
             status: watch::Sender::default(),
             controller,
-            removing: AtomicBool::new(false),
+            removing: CancellationToken::new(),
+            reading: tokio::sync::Mutex::default(),
             shutdown: CancellationToken::new(),
             pulls: Pulls::default(),
             fatal: watch::Sender::new(None),
@@ -95,6 +95,7 @@ impl Core {
     /// Starts the controller. It decides nothing before [`follow`](Self::follow) has brought it a folder, and that only
     /// after what runs in the folder's clusters is known.
     pub fn start(&self, parts: &TaskTracker, stop: &CancellationToken) {
+        parts.spawn(Arc::clone(&self.clusters).tidy(stop.clone()));
         let (shared, stop) = (Arc::clone(&self.shared), stop.clone());
         parts.spawn(async move {
             if let Err(error) = shared.controller.run(stop).await {

@@ -2,20 +2,32 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::Shared;
 use super::clusters::Clusters;
+use super::instance::InstanceState;
 use crate::controller::StopError;
-use crate::engine::{ErrorKind, SharedEngine, labels};
-use crate::model::{
-    ClusterName, ClusterSpec, Desired, DesiredStatus, ServiceStatus, Source, TaskId,
+use crate::engine::{
+    EngineError, EngineResult, ErrorKind, ObservedContainer, SharedEngine, labels,
 };
-use crate::store::{StoreError, TaskEntry, Txn, keys};
+use crate::model::{
+    ClusterName, ClusterSpec, Desired, DesiredStatus, EngineEndpoint, InstanceId, ServiceStatus,
+    Source, TaskId,
+};
+use crate::store::{StoreError, Txn, keys};
 
-/// Drains every service and stops every standalone task, then removes what is left of this owner on the engines: networks, and volumes with `volumes`.
+/// How long tasks on an instance that does not answer hold the others up.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long containers that nothing knows, and networks that the engine still holds for use, are waited for.
+const REST_WITHIN: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Drains every service and stops every standalone task, then removes what is left of this owner on the engines: networks, and
+/// volumes with `volumes`. Returns what could not be removed and why; all else is gone then. It comes to an end also with
+/// engines that do not answer.
 ///
 /// The last good manifests are forgotten first: a restart in the middle must not bring back what was asked to go.
 pub async fn run(
@@ -23,40 +35,76 @@ pub async fn run(
     clusters: &Arc<Clusters>,
     volumes: bool,
     say: mpsc::UnboundedSender<String>,
-) -> Result<(), String> {
+) -> Result<Vec<String>, String> {
     let tell = |text: String| {
         let _ = say.send(text);
     };
-    shared.removing.store(true, Ordering::SeqCst);
+    shared.removing.cancel();
+    let _reading = shared.reading.lock().await;
     forget(shared).await.map_err(|e| e.to_string())?;
-    let nothing = nothing_but_clusters(shared, clusters).await?;
-    clusters.follow(&nothing, true).await;
-    shared.controller.set_desired(Arc::new(nothing));
+    let mut left = Vec::new();
+    let engines = Everywhere::find(shared, &mut left).await;
+    let nothing = Arc::new(nothing_but_clusters(shared, &engines));
+    clusters.follow(&nothing).await;
+    shared.controller.set_desired(nothing);
 
-    stopped(shared, &tell).await?;
+    left.extend(stopped(shared, clusters, &tell).await?);
     purge(shared).await.map_err(|e| e.to_string())?;
-    let engines = shared.api_engines.all();
-    for engine in &engines {
-        containers_gone(shared, engine).await?;
+    for engine in &engines.0 {
+        left.extend(containers_gone(shared, engine).await);
     }
     clusters.stop().await;
-    for engine in &engines {
-        remove_rest(shared, engine, volumes, &tell).await?;
+    for engine in &engines.0 {
+        left.extend(remove_rest(shared, engine, volumes, &tell).await);
     }
-    let epoch = shared
-        .store
-        .acquire("folder")
-        .await
-        .map_err(|e| e.to_string())?;
-    let names: Vec<_> = shared.view.read().clusters.keys().cloned().collect();
-    for name in names {
-        Txn::new(&epoch)
-            .delete(keys::cluster(&name))
-            .commit(&shared.store)
-            .await
-            .map_err(|e| e.to_string())?;
+    if left.is_empty() {
+        let epoch = shared.store.acquire("folder").await;
+        let epoch = epoch.map_err(|e| e.to_string())?;
+        let names: Vec<_> = shared.view.read().clusters.keys().cloned().collect();
+        for name in names {
+            let txn = Txn::new(&epoch).delete(keys::cluster(&name));
+            txn.commit(&shared.store).await.map_err(|e| e.to_string())?;
+        }
     }
-    Ok(())
+    Ok(left)
+}
+
+/// Every engine that something of this owner may be on: the local one, and all that a cluster names. With the clusters that
+/// its containers there are of.
+struct Everywhere(Vec<SharedEngine>, BTreeSet<ClusterName>);
+
+impl Everywhere {
+    async fn find(shared: &Shared, left: &mut Vec<String>) -> Self {
+        let mut endpoints = vec![EngineEndpoint::Local];
+        for spec in shared.view.read().clusters.values() {
+            for instance in &spec.instances {
+                if !endpoints.contains(&instance.endpoint) {
+                    endpoints.push(instance.endpoint.clone());
+                }
+            }
+        }
+        let mut engines: Vec<SharedEngine> = Vec::new();
+        let mut names = BTreeSet::new();
+        let owned = [(labels::OWNER.to_owned(), shared.owner.clone())];
+        for endpoint in endpoints {
+            let found = async {
+                let engine = shared.engines.get(&endpoint).await?;
+                let containers = engine.list_containers(&owned).await?;
+                Ok::<_, EngineError>((engine, containers))
+            };
+            match found.await {
+                Ok((engine, containers)) => {
+                    let of = |c: &ObservedContainer| c.labels.get(labels::CLUSTER).cloned();
+                    names.extend(containers.iter().filter_map(of).map(ClusterName::new));
+                    if !engines.iter().any(|known| Arc::ptr_eq(known, &engine)) {
+                        engines.push(engine);
+                    }
+                }
+                Err(error) => left.push(format!("whatever is on an engine: {error}")),
+            }
+        }
+        Self(engines, names)
+    }
 }
 
 /// Orders every standalone task to stop that was not: no service's plan does.
@@ -80,50 +128,78 @@ async fn stop_standalone(shared: &Shared) -> Result<(), String> {
     Ok(())
 }
 
-/// Waits until every task is over.
-async fn stopped(shared: &Shared, tell: &impl Fn(String)) -> Result<(), String> {
+/// Waits until every task is over that can be stopped; returns those that cannot.
+async fn stopped(
+    shared: &Shared,
+    clusters: &Clusters,
+    tell: &impl Fn(String),
+) -> Result<Vec<String>, String> {
     let mut changes = shared.view.subscribe();
-    let mut last = 0;
+    let mut said = 0;
+    let begun = tokio::time::Instant::now();
     loop {
         // Each time: one may have been taken over, or recorded just before.
         stop_standalone(shared).await?;
-        let left = {
+        let working: BTreeSet<(ClusterName, InstanceId)> = clusters
+            .reports()
+            .borrow()
+            .iter()
+            .filter(|report| matches!(report.state, InstanceState::Ready | InstanceState::Settling))
+            .map(|report| (report.cluster.clone(), report.instance.clone()))
+            .collect();
+        let (within_reach, beyond) = {
             let state = shared.view.read();
-            let over = |task: &TaskEntry| {
-                task.status
+            let mut beyond = Vec::new();
+            let mut within_reach = 0;
+            for ((cluster, id), task) in &state.tasks {
+                if task
+                    .status
                     .as_ref()
                     .is_some_and(|status| status.is_stopped())
-            };
-            let active = state
-                .services
-                .values()
-                .filter(|s| s.status == ServiceStatus::Active)
-                .count();
-            (
-                state.tasks.values().filter(|task| !over(task)).count(),
-                active,
-            )
+                {
+                    continue;
+                }
+                let instance = task.record.instance.clone();
+                if working.contains(&(cluster.clone(), instance.clone())) {
+                    within_reach += 1;
+                } else {
+                    beyond.push(format!(
+                        "task {id} on instance {instance} of cluster {cluster}: its engine does not answer"
+                    ));
+                }
+            }
+            // A service that has no task left is drained in a moment, where its cluster is decided about at all.
+            let draining = state.services.iter().filter(|((cluster, _), service)| {
+                service.status == ServiceStatus::Active && !shared.controller.is_closed(cluster)
+            });
+            (within_reach + draining.count(), beyond)
         };
-        if left == (0, 0) {
-            return Ok(());
+        if within_reach == 0 && (beyond.is_empty() || begun.elapsed() >= PATIENCE) {
+            return Ok(beyond);
         }
-        if left.0 != last {
-            tell(format!("{} tasks to stop", left.0));
-            last = left.0;
+        let count = within_reach + beyond.len();
+        if count != said {
+            let s = if count == 1 { "" } else { "s" };
+            tell(format!("{count} task{s} to stop"));
+            said = count;
         }
         // A message that was missed is made up for by the next look.
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), changes.recv()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), changes.recv()).await;
     }
 }
 
-/// Forgets tasks, services and their events at once, not after the time that removed services are kept for: the agents then
+/// Forgets tasks that are over, services and their events at once, not after the time that removed services are kept for: the agents then
 /// remove what is left of the tasks.
 async fn purge(shared: &Shared) -> Result<(), StoreError> {
     let epoch = shared.store.acquire("down").await?;
     loop {
         let keys: Vec<String> = {
             let state = shared.view.read();
-            let tasks = state.tasks.keys().flat_map(|(cluster, id)| {
+            let over = state.tasks.iter().filter(|(_, task)| {
+                let status = task.status.as_ref();
+                status.is_some_and(|status| status.is_stopped())
+            });
+            let tasks = over.flat_map(|((cluster, id), _)| {
                 [
                     keys::task(cluster, id),
                     keys::task_status(cluster, id),
@@ -167,96 +243,104 @@ async fn forget(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A folder with no services: the clusters that the store knows, and those that only the local engine knows (a lost store).
-async fn nothing_but_clusters(shared: &Shared, _clusters: &Clusters) -> Result<Desired, String> {
+/// A folder with no services: the clusters that the store knows, and those that only an engine knows (a lost store).
+fn nothing_but_clusters(shared: &Shared, engines: &Everywhere) -> Desired {
     let mut desired = Desired::default();
-    {
-        let state = shared.view.read();
-        for (name, spec) in &state.clusters {
-            desired
-                .clusters
-                .insert(name.clone(), ((*spec.value).clone(), Source::default()));
-        }
+    let state = shared.view.read();
+    for (name, spec) in &state.clusters {
+        let spec = (*spec.value).clone();
+        desired
+            .clusters
+            .insert(name.clone(), (spec, Source::default()));
     }
-    let local = crate::model::EngineEndpoint::Local;
-    let engine = shared
-        .engines
-        .get(&local)
-        .await
-        .map_err(|e| e.to_string())?;
-    let owned = [(labels::OWNER.to_owned(), shared.owner.clone())];
-    let mut names = BTreeSet::new();
-    for container in engine
-        .list_containers(&owned)
-        .await
-        .map_err(|e| e.to_string())?
-    {
-        names.extend(container.labels.get(labels::CLUSTER).map(ClusterName::new));
-    }
-    for name in names {
+    for name in &engines.1 {
         desired.clusters.entry(name.clone()).or_insert_with(|| {
-            let mut spec = ClusterSpec::named(name);
+            let mut spec = ClusterSpec::named(name.clone());
             // Anything but empty, so that the cluster counts as declared and its engine is looked at.
             spec.manifest_hash = "down".to_owned();
             (spec, Source::default())
         });
     }
-    Ok(desired)
+    desired
 }
 
-/// Waits until the agents have taken their containers away.
-async fn containers_gone(shared: &Shared, engine: &SharedEngine) -> Result<(), String> {
+/// Waits until the agents have taken their containers away; returns those that stay.
+async fn containers_gone(shared: &Shared, engine: &SharedEngine) -> Vec<String> {
     let owned = [
         (labels::OWNER.to_owned(), shared.owner.clone()),
         (labels::TASK.to_owned(), String::new()),
     ];
+    let begun = tokio::time::Instant::now();
     loop {
-        let left = engine
-            .list_containers(&owned)
-            .await
-            .map_err(|e| e.to_string())?;
-        if left.is_empty() {
-            return Ok(());
+        let (left, why) = match engine.list_containers(&owned).await {
+            Ok(left) if left.is_empty() => return Vec::new(),
+            Ok(left) => (left, "it is still there".to_owned()),
+            Err(error) => (Vec::new(), error.to_string()),
+        };
+        if begun.elapsed() >= REST_WITHIN {
+            if left.is_empty() {
+                return vec![format!("containers: {why}")];
+            }
+            let name = |c: &ObservedContainer| format!("container {}: {why}", c.name);
+            return left.iter().map(name).collect();
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
+/// Removes networks and volumes; returns what stays.
 async fn remove_rest(
     shared: &Shared,
     engine: &SharedEngine,
     volumes: bool,
     tell: &impl Fn(String),
-) -> Result<(), String> {
+) -> Vec<String> {
     let owned = [(labels::OWNER.to_owned(), shared.owner.clone())];
-    for network in engine
-        .list_networks(&owned)
-        .await
-        .map_err(|e| e.to_string())?
-    {
-        match engine.remove_network(&network.id).await {
-            Ok(()) => tell(format!("removed network {}", network.name)),
-            Err(error) if error.kind == ErrorKind::NotFound => {}
-            Err(error) => return Err(error.to_string()),
+    let mut left = Vec::new();
+    match engine.list_networks(&owned).await {
+        Ok(networks) => {
+            for network in networks {
+                match gone(|| engine.remove_network(&network.id)).await {
+                    Ok(()) => tell(format!("removed network {}", network.name)),
+                    Err(error) => left.push(format!("network {}: {}", network.name, error.message)),
+                }
+            }
+        }
+        Err(error) => left.push(format!("networks: {error}")),
+    }
+    match engine.list_volumes(&owned).await {
+        Ok(kept) if !volumes => {
+            for volume in kept {
+                let name = volume.name;
+                tell(format!("kept volume {name} (remove it with --volumes)"));
+            }
+        }
+        Ok(found) => {
+            for volume in found {
+                match gone(|| engine.remove_volume(&volume.name)).await {
+                    Ok(()) => tell(format!("removed volume {}", volume.name)),
+                    Err(error) => left.push(format!("volume {}: {}", volume.name, error.message)),
+                }
+            }
+        }
+        Err(error) => left.push(format!("volumes: {error}")),
+    }
+    left
+}
+
+/// Removes something, again and again while the engine says that it is in use: it lets go of endpoints a moment after their
+/// containers are gone.
+async fn gone<'a, F>(remove: impl Fn() -> F) -> Result<(), EngineError>
+where
+    F: Future<Output = EngineResult<()>> + 'a,
+{
+    let begun = tokio::time::Instant::now();
+    loop {
+        match remove().await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
+            Err(error) if begun.elapsed() >= REST_WITHIN => return Err(error),
+            Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
-    let kept = engine
-        .list_volumes(&owned)
-        .await
-        .map_err(|e| e.to_string())?;
-    for volume in kept {
-        if !volumes {
-            tell(format!(
-                "kept volume {} (remove it with --volumes)",
-                volume.name
-            ));
-            continue;
-        }
-        match engine.remove_volume(&volume.name).await {
-            Ok(()) => tell(format!("removed volume {}", volume.name)),
-            Err(error) if error.kind == ErrorKind::NotFound => {}
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-    Ok(())
 }

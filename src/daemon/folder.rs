@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
@@ -16,16 +15,18 @@ use crate::diagnostic::{Diagnostic, Severity, human};
 use crate::manifest::load::{LastGood, LoadOptions, Loaded, Pruning, ResourceKey};
 use crate::manifest::source::Scan;
 use crate::manifest::types::Kind;
-use crate::model::{Desired, ServiceStatus, Timestamp};
+use crate::model::{ClusterName, Desired, ServiceStatus, Timestamp};
 use crate::store::{Epoch, LastGoodKey, State, StoreError, Txn, keys};
 
-/// Follows readings of the folder until `stop`.
+/// Follows readings of the folder until `stop`, or until everything is to be removed.
 pub async fn follow(
     shared: Arc<Shared>,
     clusters: Arc<Clusters>,
     mut scans: mpsc::Receiver<Scan>,
     stop: CancellationToken,
 ) {
+    // Whoever removes everything waits for this.
+    let _reading = shared.reading.lock().await;
     let epoch = match shared.store.acquire("folder").await {
         Ok(epoch) => epoch,
         Err(error) => {
@@ -34,16 +35,9 @@ pub async fn follow(
         }
     };
     let mut said = BTreeSet::new();
-    let mut first = true;
-    while let Some(Some(scan)) = stop.run_until_cancelled(scans.recv()).await {
-        if shared.removing.load(Ordering::SeqCst) {
-            return;
-        }
-        let took = take(&shared, &clusters, &epoch, &scan, first, &mut said);
-        match stop.run_until_cancelled(took).await {
-            None => return,
-            Some(Ok(())) => first = false,
-            Some(Err(error)) => {
+    let follow = async {
+        while let Some(scan) = scans.recv().await {
+            if let Err(error) = take(&shared, &clusters, &epoch, &scan, &mut said).await {
                 tracing::error!("the folder was read, but its state cannot be kept: {error}");
                 if matches!(error, StoreError::Superseded { .. }) {
                     shared.fatal.send_replace(Some(error.to_string()));
@@ -51,6 +45,11 @@ pub async fn follow(
                 }
             }
         }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = shared.removing.cancelled() => {}
+        () = follow => {}
     }
 }
 
@@ -60,7 +59,6 @@ async fn take(
     clusters: &Arc<Clusters>,
     epoch: &Epoch,
     scan: &Scan,
-    first: bool,
     said: &mut BTreeSet<String>,
 ) -> Result<(), StoreError> {
     let last_good = last_good(&shared.view.read());
@@ -77,8 +75,8 @@ async fn take(
     shared.status.send_replace(status.clone());
 
     remember(shared, epoch, &last_good, &loaded).await?;
-    clusters.follow(&loaded.desired, first).await;
     let desired = Arc::new(loaded.desired);
+    clusters.follow(&desired).await;
     shared.controller.set_desired(Arc::clone(&desired));
     reflected(shared, &desired).await;
     status.applied = true;
@@ -92,7 +90,7 @@ async fn reflected(shared: &Shared, desired: &Desired) {
     const AT_MOST: Duration = Duration::from_secs(2);
     let mut changes = shared.view.subscribe();
     let all = async {
-        while !is_reflected(&shared.view.read(), desired) {
+        while !is_reflected(shared, &shared.view.read(), desired) {
             if let Err(RecvError::Closed) = changes.recv().await {
                 return;
             }
@@ -101,8 +99,12 @@ async fn reflected(shared: &Shared, desired: &Desired) {
     let _ = tokio::time::timeout(AT_MOST, all).await;
 }
 
-fn is_reflected(state: &State, desired: &Desired) -> bool {
-    let taken = desired.all_services().all(|(spec, _)| {
+fn is_reflected(shared: &Shared, state: &State, desired: &Desired) -> bool {
+    let open = |cluster: &ClusterName| !shared.controller.is_closed(cluster);
+    let mut followed = desired
+        .all_services()
+        .filter(|(spec, _)| open(&spec.cluster));
+    let taken = followed.all(|(spec, _)| {
         state
             .service(&spec.cluster, &spec.name)
             .is_some_and(|record| {
@@ -118,6 +120,7 @@ fn is_reflected(state: &State, desired: &Desired) -> bool {
     taken
         && state.services.iter().all(|((cluster, name), record)| {
             record.status != ServiceStatus::Active
+                || !open(cluster)
                 || desired
                     .services
                     .get(cluster)

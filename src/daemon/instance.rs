@@ -17,7 +17,8 @@ use crate::engine::credentials::{self, InstalledHelpers};
 use crate::engine::endpoint::ProcessEnvironment;
 use crate::engine::lease::{Lease, LeaseError};
 use crate::engine::{EngineError, SharedEngine};
-use crate::model::{ClusterSpec, InstanceSpec};
+use crate::model::{ClusterSpec, Instance, InstanceSpec};
+use crate::store::{Txn, keys};
 
 /// Pause between attempts to reach an engine.
 const RETRY: Duration = Duration::from_secs(1);
@@ -25,12 +26,23 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How far an instance is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InstanceState {
-    /// Its engine does not answer yet.
+    /// Nothing was tried yet.
+    Starting,
+    /// Its engine does not answer.
     Waiting(String),
     /// Another Longshore holds the cluster there.
     Held(String),
+    /// Its engine is ours; what runs there is being looked at.
+    Settling,
     /// It works.
     Ready,
+}
+
+impl InstanceState {
+    /// Whether an attempt to get it to work has come to an end, good or bad.
+    pub const fn is_known(&self) -> bool {
+        !matches!(self, Self::Starting | Self::Settling)
+    }
 }
 
 /// One instance's supervisor.
@@ -39,6 +51,8 @@ pub struct InstanceRunner {
     pub cluster: ClusterSpec,
     pub instance: InstanceSpec,
     pub state: watch::Sender<InstanceState>,
+    /// Told of every change of `state`, before anything is done on the strength of it.
+    pub changed: Box<dyn Fn() + Send + Sync>,
 }
 
 impl InstanceRunner {
@@ -50,6 +64,7 @@ impl InstanceRunner {
                 None => return,
                 Some(Ok(())) => {}
                 Some(Err(state)) => {
+                    self.sign_off().await;
                     self.say(state);
                     if cancel
                         .run_until_cancelled(tokio::time::sleep(RETRY))
@@ -79,6 +94,7 @@ impl InstanceRunner {
                 return Err(InstanceState::Waiting(error.to_string()));
             }
         };
+        self.say(InstanceState::Settling);
         let accounted_seq = takeover::run(&self.shared, &engine, &self.cluster, &self.instance)
             .await
             .map_err(InstanceState::Waiting)?;
@@ -145,6 +161,39 @@ impl InstanceRunner {
         Ok(())
     }
 
+    /// Writes down that the instance is not connected, where the store still says that it is: its agent may not have lived to
+    /// say so. Nobody then takes its tasks for healthy, and none of them is replaced.
+    async fn sign_off(&self) {
+        let (cluster, name) = (&self.cluster.name, &self.instance.name);
+        let registered = |shared: &Shared| {
+            let state = shared.view.read();
+            let entry = state.instance(cluster, name)?;
+            entry.instance.as_ref().map(|stored| (**stored).clone())
+        };
+        let Some(known) = registered(&self.shared).filter(|known| known.connected) else {
+            return;
+        };
+        let write = async {
+            let holder = format!("agent/{cluster}/{name}");
+            let epoch = self.shared.store.acquire(&holder).await?;
+            let away = Instance {
+                connected: false,
+                connected_at: self.shared.clock.now(),
+                ..known
+            };
+            let key = keys::instance(cluster, name);
+            let txn = Txn::new(&epoch).put_json(key, &away);
+            txn.commit(&self.shared.store).await
+        };
+        match write.await {
+            Ok(revision) => {
+                let _ = self.shared.view.caught_up(revision).await;
+            }
+            Err(error) => tracing::warn!(%error, %cluster, instance = %name,
+                "that the instance is away could not be written down"),
+        }
+    }
+
     async fn connect(&self) -> Result<SharedEngine, EngineError> {
         let engine = self.shared.engines.get(&self.instance.endpoint).await?;
         engine.info().await?;
@@ -152,7 +201,7 @@ impl InstanceRunner {
     }
 
     fn say(&self, state: InstanceState) {
-        self.state.send_if_modified(|current| {
+        let news = self.state.send_if_modified(|current| {
             if *current == state {
                 return false;
             }
@@ -163,13 +212,16 @@ impl InstanceRunner {
                 InstanceState::Held(who) => {
                     tracing::error!(cluster = %self.cluster.name, instance = %self.instance.name, "{who}");
                 }
-                InstanceState::Ready => {
-                    tracing::debug!(cluster = %self.cluster.name, instance = %self.instance.name, "ready");
+                InstanceState::Starting | InstanceState::Settling | InstanceState::Ready => {
+                    tracing::debug!(cluster = %self.cluster.name, instance = %self.instance.name, ?state);
                 }
             }
             *current = state;
             true
         });
+        if news {
+            (self.changed)();
+        }
     }
 }
 

@@ -8,7 +8,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -99,8 +98,10 @@ pub struct Shared {
     pub credentials: Option<Credentials>,
     pub status: watch::Sender<FolderStatus>,
     pub controller: Arc<Controller>,
-    /// Set once everything is to go: from then on the folder is not followed.
-    pub removing: AtomicBool,
+    /// Cancelled once everything is to go: from then on the folder is not followed.
+    pub removing: CancellationToken,
+    /// Held while the folder is followed.
+    pub reading: tokio::sync::Mutex<()>,
     /// Ends the process as SIGTERM does.
     pub shutdown: CancellationToken,
     /// Pulls that are under way, as each instance's agent tells them.
@@ -217,7 +218,7 @@ impl Daemon {
         &self,
         volumes: bool,
         say: mpsc::UnboundedSender<String>,
-    ) -> Result<(), String> {
+    ) -> Result<Vec<String>, String> {
         down::run(&self.shared, &self.clusters, volumes, say).await
     }
 

@@ -159,14 +159,18 @@ impl Control for TestControl {
         }]
     }
 
-    async fn down(&self, volumes: bool, say: mpsc::UnboundedSender<String>) -> Result<(), String> {
+    async fn down(
+        &self,
+        volumes: bool,
+        say: mpsc::UnboundedSender<String>,
+    ) -> Result<Vec<String>, String> {
         self.down_with_volumes.lock().unwrap().push(volumes);
         say.send("removed container one".to_owned()).unwrap();
         say.send("removed container two".to_owned()).unwrap();
         if volumes {
             return Err("volume data is in use".to_owned());
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     async fn dump(&self) -> Result<serde_json::Value, String> {

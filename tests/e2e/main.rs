@@ -8,6 +8,7 @@ mod floor;
 mod rig;
 
 mod breaking;
+mod clusters;
 mod crash;
 mod engine;
 mod example;

@@ -19,6 +19,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// See the module.
 pub struct Rig {
     dir: tempfile::TempDir,
+    /// The cluster of the test; `<cluster>-b` is its own, too.
     pub cluster: String,
     pub engine: Arc<DockerEngine>,
     /// What Longshore, and the docker that cleans up, get beside the test's own environment.
@@ -246,6 +247,14 @@ spec:
         child.wait().expect("reaped").code().unwrap_or(-1)
     }
 
+    /// Waits until the running Longshore has ended by itself.
+    pub async fn ends(&mut self) {
+        let mut child = self.child.take().expect("it was started");
+        let ended = tokio::task::spawn_blocking(move || child.wait());
+        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        assert!(ended.is_ok(), "it goes on\nlog: {}", self.log());
+    }
+
     /// Waits until the running Longshore has taken the folder as it is now, and every service is steady.
     #[track_caller]
     pub fn steady(&self) {
@@ -366,7 +375,16 @@ impl Drop for Rig {
             let _ = child.wait();
         }
         // Not by the program under test: what a test leaves behind must go even when that is broken.
-        let label = format!("label={}={}", labels::CLUSTER, self.cluster);
+        for cluster in [self.cluster.clone(), format!("{}-b", self.cluster)] {
+            self.clean(&cluster);
+        }
+    }
+}
+
+impl Rig {
+    /// Removes everything of a cluster.
+    fn clean(&self, cluster: &str) {
+        let label = format!("label={}={cluster}", labels::CLUSTER);
         for (list, remove) in [
             (["ps", "-aq"].as_slice(), ["rm", "-f"].as_slice()),
             (&["network", "ls", "-q"], &["network", "rm"]),

@@ -31,6 +31,12 @@ impl Controller {
             .map_err(|_| RunError::Ending)?
             .clone()
             .ok_or(RunError::NotReady)?;
+        let mut closed = self.closed.subscribe();
+        let open = closed.wait_for(|closed| !closed.contains(&request.cluster));
+        tokio::time::timeout(FOLDER_WITHIN, open)
+            .await
+            .map_err(|_| RunError::NotReady)?
+            .map_err(|_| RunError::Ending)?;
         let _booking = self.booking.lock().await;
         let mut attempt = 1;
         loop {
