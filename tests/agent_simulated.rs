@@ -13,8 +13,10 @@ use longshore::clock::{SeededIds, TokioClock};
 use longshore::engine::simulated::{
     Behaviour, FaultPlan, Operation, RegistryAnswer, SimEventKind, SimImage, SimOptions, Simulated,
 };
-use longshore::engine::{ContainerState, Engine, ErrorKind, labels};
-use longshore::model::{HealthStatus, LastStatus, StopCode, TaskId, TaskSpec, Timestamp};
+use longshore::engine::{ContainerState, Engine, ErrorKind, ObservedContainer, labels};
+use longshore::model::{
+    ClusterSpec, HealthStatus, LastStatus, PullBehavior, StopCode, TaskId, TaskSpec, Timestamp,
+};
 use longshore::store::keys;
 use rig::{Rig, spec};
 use serde_json::json;
@@ -815,5 +817,272 @@ async fn whatever_goes_wrong_it_comes_to_what_was_ordered_with_no_duplicate_and_
         .unwrap_or(1);
     for seed in first..first + seeds {
         rough_life(seed).await;
+    }
+}
+
+/// A task of an image that comes from a registry.
+fn pulled(image: &str) -> TaskSpec {
+    let mut spec = one("sleep 1000000");
+    spec.containers[0].image = image.to_owned();
+    spec
+}
+
+fn pulls(engine: &Simulated) -> u64 {
+    engine
+        .calls()
+        .get(&Operation::PullImage)
+        .copied()
+        .unwrap_or(0)
+}
+
+fn created_from(engine: &Simulated, id: &TaskId) -> String {
+    let all = engine.containers();
+    let of = |c: &&ObservedContainer| c.labels.get(labels::TASK) == Some(&id.to_string());
+    all.iter().find(of).expect("a container").image.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_takes_what_its_tag_means_and_a_pinned_one_what_it_meant() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let spec = pulled("shop/web:1");
+    let first = rig.order(&spec).await;
+    let status = rig.until_running(&first).await;
+    let settled = status.containers[0].image_digest.clone().expect("a digest");
+    assert_eq!(pulls(&engine), 1);
+
+    engine.push("shop/web:1");
+    let second = rig.order(&spec).await;
+    let status = rig.until_running(&second).await;
+    assert_ne!(status.containers[0].image_digest.as_ref(), Some(&settled));
+    assert_eq!(pulls(&engine), 2, "the registry was asked again");
+
+    let mut record = rig.record(&spec, "web");
+    record.images.insert("web".to_owned(), settled.clone());
+    rig.place(&spec, &record).await;
+    let status = rig.until_running(&record.id).await;
+    assert_eq!(status.containers[0].image_digest.as_ref(), Some(&settled));
+    assert_eq!(pulls(&engine), 2, "the engine still has it");
+    let pinned = format!("shop/web@{settled}");
+    assert_eq!(created_from(&engine, &record.id), pinned);
+    assert_eq!(
+        created_from(&engine, &first),
+        pinned,
+        "so that what was told is what runs"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_registry_is_away_the_engines_own_image_is_run_but_only_by_default() {
+    for (pull, runs) in [
+        (PullBehavior::Default, true),
+        (PullBehavior::PreferCached, true),
+        (PullBehavior::Once, true),
+        (PullBehavior::Always, false),
+    ] {
+        let (mut rig, engine) = rig().await;
+        let mut cluster = ClusterSpec::named(rig.cluster.clone());
+        cluster.images.pull = pull;
+        rig.declare(&cluster).await;
+        rig.start().await;
+        let spec = pulled("shop/web:1");
+        let first = rig.order(&spec).await;
+        rig.until_running(&first).await;
+        engine.set_registry("shop/web:1", RegistryAnswer::Unavailable);
+        let second = rig.order(&spec).await;
+        if runs {
+            rig.until_running(&second).await;
+        } else {
+            let status = rig.until_stopped(&second).await;
+            let reason = status.stopped_reason.unwrap_or_default();
+            assert!(reason.starts_with("CannotPullContainerError: "), "{reason}");
+            assert!(reason.contains("must reach docker.io"), "{reason}");
+        }
+        let asked_again = matches!(pull, PullBehavior::Default | PullBehavior::Always);
+        assert_eq!(pulls(&engine) > 1, asked_again, "{pull:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_pulled_once_is_known_after_a_restart_of_the_agent() {
+    let (mut rig, engine) = rig().await;
+    let mut cluster = ClusterSpec::named(rig.cluster.clone());
+    cluster.images.pull = PullBehavior::Once;
+    rig.declare(&cluster).await;
+    rig.start().await;
+    // Somebody else's pull does not count.
+    let anyone = engine.pull_image("shop/web:1", None, None, &|_| ()).await;
+    anyone.expect("pulled");
+    let first = rig.order(&pulled("shop/web:1")).await;
+    rig.until_running(&first).await;
+    assert_eq!(pulls(&engine), 2);
+    rig.stop().await.expect("it ends well");
+    rig.start().await;
+    let second = rig.order(&pulled("shop/web:1")).await;
+    rig.until_running(&second).await;
+    assert_eq!(pulls(&engine), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_limits_pulls_is_asked_again_when_it_said() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let wait = Duration::from_secs(300);
+    engine.set_registry("shop/web:1", RegistryAnswer::RateLimitedFor(wait));
+    let id = rig.order(&pulled("shop/web:1")).await;
+    rig.until_true("it was refused", async || pulls(&engine) == 1)
+        .await;
+    engine.set_registry(
+        "shop/web:1",
+        RegistryAnswer::Found {
+            after: Duration::ZERO,
+        },
+    );
+    // Another task does not ask in the meantime either.
+    let other = rig.order(&pulled("shop/web:1")).await;
+    tokio::time::sleep(wait - Duration::from_secs(5)).await;
+    assert_eq!(pulls(&engine), 1);
+    for id in [id, other] {
+        rig.until_running(&id).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_digest_of_a_task_that_was_taken_over_is_found_again() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let spec = pulled("shop/web:1");
+    let id = rig.order(&spec).await;
+    let before = rig.until_running(&id).await;
+    rig.stop().await.expect("it ends well");
+    engine.push("shop/web:1");
+    engine
+        .pull_image("shop/web:1", None, None, &|_| ())
+        .await
+        .expect("pulled");
+
+    // The store is lost; the record comes back from the labels, the digest from the container's own image.
+    let lost = recover(&engine.containers());
+    let record = lost.tasks[&id].record.clone();
+    let mut rig = Rig::with_owner(
+        engine.clone(),
+        rig.clock.clone(),
+        rig.ids.clone(),
+        rig.owner.clone(),
+    )
+    .await;
+    rig.place(&spec, &record).await;
+    let calls = engine.changing_calls();
+    rig.start().await;
+    let after = rig.until_running(&id).await;
+    assert_eq!(
+        after.containers[0].image_digest,
+        before.containers[0].image_digest
+    );
+    assert_eq!(engine.changing_calls(), calls);
+}
+
+/// A rig whose images are cleaned up every minute, as soon as they are unused.
+async fn tidy(untracked: bool) -> (Rig, Arc<Simulated>) {
+    let (rig, engine) = rig().await;
+    let mut cluster = ClusterSpec::named(rig.cluster.clone());
+    cluster.images.cleanup.interval = 60;
+    cluster.images.cleanup.minimum_age = 0;
+    cluster.images.cleanup.include_untracked = untracked;
+    rig.declare(&cluster).await;
+    (rig, engine)
+}
+
+async fn has(engine: &Simulated, image: &str) -> bool {
+    engine.image(image).await.expect("an answer").is_some()
+}
+
+async fn ended(rig: &Rig, id: &TaskId, engine: &Simulated) {
+    rig.order_stop(id).await;
+    rig.until_stopped(id).await;
+    rig.delete(id).await;
+    rig.until_true("its containers are removed", async || {
+        let of = id.to_string();
+        !engine
+            .containers()
+            .iter()
+            .any(|c| c.labels.get(labels::TASK) == Some(&of))
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_was_pulled_goes_once_no_container_uses_it_also_after_a_restart() {
+    let (mut rig, engine) = tidy(false).await;
+    engine
+        .pull_image("theirs:1", None, None, &|_| ())
+        .await
+        .expect("pulled");
+    rig.start().await;
+    let ours = rig.order(&pulled("ours:1")).await;
+    let theirs = rig.order(&pulled("theirs:1")).await;
+    let other = rig.order(&pulled("other:1")).await;
+    for id in [&ours, &theirs, &other] {
+        rig.until_running(id).await;
+    }
+    // Its tag moves on: what is left of it is its digest.
+    engine.push("ours:1");
+    let next = rig.order(&pulled("ours:1")).await;
+    rig.until_running(&next).await;
+    let images = engine.list_images().await.expect("a list").len();
+    rig.stop().await.expect("it ends well");
+    rig.start().await;
+    for id in [&ours, &theirs] {
+        ended(&rig, id, &engine).await;
+    }
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let left = engine.list_images().await.expect("a list").len();
+    assert_eq!(left, images - 1, "one that it pulled and that nothing uses");
+    assert!(has(&engine, "theirs:1").await, "it did not bring that one");
+    assert!(
+        has(&engine, "other:1").await && has(&engine, "ours:1").await,
+        "in use"
+    );
+    assert!(has(&engine, IMAGE).await);
+    ended(&rig, &next, &engine).await;
+    rig.until_true("it goes as well", async || !has(&engine, "ours:1").await)
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_a_task_waits_for_stays() {
+    let (mut rig, engine) = tidy(false).await;
+    rig.start().await;
+    let mut spec = pulled("fast:1");
+    let mut slow = spec.containers[0].clone();
+    slow.name = "slow".to_owned();
+    slow.image = "slow:1".to_owned();
+    spec.containers.push(slow);
+    engine.set_registry(
+        "slow:1",
+        RegistryAnswer::Found {
+            after: Duration::from_secs(100),
+        },
+    );
+    let id = rig.order(&spec).await;
+    rig.until_running(&id).await;
+    let removed = engine.calls().get(&Operation::RemoveImage).copied();
+    assert_eq!(removed, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn images_of_others_go_only_if_asked_for() {
+    for untracked in [false, true] {
+        let (mut rig, engine) = tidy(untracked).await;
+        engine
+            .pull_image("theirs:1", None, None, &|_| ())
+            .await
+            .expect("pulled");
+        rig.start().await;
+        let id = rig.order(&one("sleep 1000000")).await;
+        rig.until_running(&id).await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(has(&engine, "theirs:1").await, !untracked);
+        assert!(has(&engine, IMAGE).await, "in use");
     }
 }

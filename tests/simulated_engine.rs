@@ -159,6 +159,11 @@ async fn a_registry_answers_as_the_test_says() {
         (RegistryAnswer::Missing, ErrorKind::ImageNotFound),
         (RegistryAnswer::Unauthorized, ErrorKind::Unauthorized),
         (RegistryAnswer::RateLimited, ErrorKind::RateLimited),
+        (
+            RegistryAnswer::RateLimitedFor(secs(9)),
+            ErrorKind::RateLimited,
+        ),
+        (RegistryAnswer::OtherPlatform, ErrorKind::NoPlatform),
         (RegistryAnswer::Unavailable, ErrorKind::RegistryUnavailable),
     ] {
         engine.set_registry("other:1", answer);

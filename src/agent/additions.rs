@@ -11,7 +11,7 @@ use super::images::NamedCredentials;
 use super::metadata;
 use super::shared::Shared;
 use crate::engine::reference::Reference;
-use crate::engine::translate::Additions;
+use crate::engine::translate::{self, Additions};
 use crate::engine::{EngineError, EngineResult, ErrorKind, RegistryAuth};
 use crate::model::ContainerSpec;
 use crate::secrets::{SecretValue, Unresolved};
@@ -25,7 +25,10 @@ pub(super) async fn find(
     order: &Order,
     container: &str,
 ) -> EngineResult<Additions> {
-    let mut found = Additions::default();
+    let mut found = Additions {
+        image: image(order, container),
+        ..Additions::default()
+    };
     // The pause container has no definition.
     if let Some(spec) = order.spec.container(container) {
         references(shared, spec, &mut found).await?;
@@ -64,9 +67,12 @@ async fn references(
     Ok(())
 }
 
-/// The credentials that the task names for an image, if it does.
+/// The credentials that the task names for an image, if it does: those of the first container which has it and names some.
 pub(super) fn credentials(shared: &Shared, order: &Order, image: &str) -> Option<NamedCredentials> {
-    let reference = order.spec.repository_credentials(image)?.to_owned();
+    let containers = order.spec.containers.iter();
+    let reference = containers
+        .filter(|of| translate::image(&order.record, of) == image)
+        .find_map(|of| of.repository_credentials.clone())?;
     let cluster = shared.cluster();
     let (secrets, image) = (Arc::clone(&shared.secrets), image.to_owned());
     Some(NamedCredentials {
@@ -96,4 +102,16 @@ fn unresolved(operation: &'static str, target: &str, error: &Unresolved) -> Engi
         format!("unable to pull secrets or registry auth: {error}")
     };
     EngineError::new(operation, target, ErrorKind::Unresolved, message)
+}
+
+/// The image by its digest: the one that the deployment is pinned to, else the one that was found and reported for this very
+/// task.
+fn image(order: &Order, container: &str) -> Option<String> {
+    let of = order.spec.container(container)?;
+    match order.digests.get(container) {
+        Some(digest) if of.resolves_once() && !order.record.images.contains_key(container) => {
+            Some(Reference::parse(&of.image).ok()?.at_digest(digest))
+        }
+        _ => Some(translate::image(&order.record, of)),
+    }
 }

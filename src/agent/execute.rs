@@ -1,5 +1,6 @@
 //! Carrying out one call, and looking at its object right after: a failed call may have been applied all the same.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,9 @@ pub(super) struct Order {
     pub spec: Arc<TaskSpec>,
     /// The store's revision that the task was decided on.
     pub seq: u64,
+    /// The digests that were reported of its containers: what is created is what was reported, also if the tag moves in
+    /// between.
+    pub digests: BTreeMap<String, String>,
 }
 
 /// What a call brought besides its effect on the engine.
@@ -427,7 +431,7 @@ fn as_created(id: String, name: String, body: CreateBody) -> ObservedContainer {
         health: HealthStatus::Unknown,
         health_output: None,
         pid: 0,
-        addresses: std::collections::BTreeMap::new(),
+        addresses: BTreeMap::new(),
         ports: Vec::new(),
         volumes: Vec::new(),
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::{Action, CallKey};
 use crate::engine::{ErrorKind, ObservedContainer};
-use crate::model::{TaskLost, TaskRecord, TaskSpec, TaskStatus, Timestamp};
+use crate::model::{PullBehavior, TaskLost, TaskRecord, TaskSpec, TaskStatus, Timestamp};
 
 /// Everything that [`step`](super::step()) looks at. Nothing else influences what it returns.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +30,15 @@ pub struct StepInput<'a> {
 /// again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
-    /// By reference as the definition writes it; one that is not here is absent.
+    /// When registries are asked.
+    pub pull: PullBehavior,
+    /// By the reference that containers are created from ([`image`](crate::engine::translate::image)); one that is not here
+    /// is absent.
     pub images: BTreeMap<String, ImageFact>,
+    /// Images that were pulled for this very task.
+    pub pulled: BTreeSet<String>,
+    /// Digests of containers that somebody else than this agent's run created: `None` for an image without one.
+    pub digests: BTreeMap<String, Option<String>>,
     /// The cluster's network.
     pub network: Readiness,
     /// The pause image.
@@ -72,6 +79,8 @@ pub enum ImageFact {
         digest: Option<String>,
         /// When this agent pulled it, from and to, if it did.
         pulled: Option<(Timestamp, Timestamp)>,
+        /// Whether this agent, or its earlier runs, pulled it.
+        ours: bool,
     },
 }
 

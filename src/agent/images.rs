@@ -1,9 +1,10 @@
 //! Images: what the engine has, and pulls that all tasks share.
 //!
-//! An image that the engine has is used as it is: no registry is asked, so an engine without a network starts its tasks at
-//! once. One that it has not is pulled once, however many tasks wait for it, and all of them hear the same answer.
+//! When an image is pulled is decided in [`pulling`](super::pulling); here it is done, once, however many tasks wait for it,
+//! and all of them hear the same answer. What was pulled is written down: `once` goes by it, and the cleanup removes only
+//! what Longshore itself brought.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +13,14 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::facts::ImageFact;
+use super::report::Reporter;
 use crate::clock::SharedClock;
 use crate::engine::reference::Reference;
 use crate::engine::{
     EngineError, EngineResult, ErrorKind, ImageInfo, PullProgress, RegistryAuth, SharedEngine,
+    registry,
 };
-use crate::model::Timestamp;
+use crate::model::{PulledImage, PulledImages, Timestamp};
 use crate::secrets::redact;
 
 /// Pulls at once; a registry's connection is shared by them.
@@ -53,40 +56,73 @@ pub(super) struct Images {
     engine: SharedEngine,
     clock: SharedClock,
     credentials: Option<Credentials>,
+    reporter: Arc<Reporter>,
     known: Mutex<HashMap<Which, Known>>,
+    /// What this agent has pulled, as the store has it or is about to.
+    ledger: Mutex<PulledImages>,
     /// One look at the engine at a time: all who ask at once then hear what the first one saw.
     looking: tokio::sync::Mutex<()>,
     pulls: Semaphore,
     progress: watch::Sender<BTreeMap<String, PullProgress>>,
 }
 
-enum Known {
-    Present {
-        digest: Option<String>,
-        pulled: Option<(Timestamp, Timestamp)>,
-    },
-    Pulling {
-        since: Timestamp,
-        /// The credentials that a definition named for it.
-        with: Option<String>,
-        pull: Arc<Pull>,
-    },
-    /// The last pull failed. Whoever asks right after hears the same, so that many tasks do not ask a registry that is away
-    /// one by one.
-    Failed {
-        at: Timestamp,
-        with: Option<String>,
-        error: EngineError,
-    },
+/// What is known of an image.
+#[derive(Default)]
+struct Known {
+    /// What the engine has, as it was seen last.
+    found: Option<Found>,
+    /// Its pulls that are under way, one for each set of credentials that definitions name.
+    pulling: BTreeMap<Option<String>, Pulling>,
+    /// The last pull that failed. Whoever asks right after hears the same, so that many tasks do not ask a registry that is
+    /// away one by one.
+    failed: Option<Failed>,
+    /// The last pull that succeeded: the image's id, from when to when.
+    pulled: Option<(String, Timestamp, Timestamp)>,
+}
+
+#[derive(Clone)]
+struct Found {
+    id: String,
+    digest: Option<String>,
+}
+
+struct Pulling {
+    since: Timestamp,
+    pull: Arc<Pull>,
+}
+
+struct Failed {
+    /// The credentials that a definition named for it.
+    with: Option<String>,
+    at: Timestamp,
+    error: EngineError,
+}
+
+impl Failed {
+    /// Whether the registry still wants to be left alone, or was asked just now.
+    fn stands(&self, now: Timestamp) -> bool {
+        let wait = match self.error.kind {
+            ErrorKind::RateLimited => registry::asked_to_wait(&self.error.message),
+            _ => None,
+        };
+        now.since(self.at) < wait.unwrap_or_default().max(FAILURE_STANDS)
+    }
 }
 
 impl Images {
-    pub fn new(engine: SharedEngine, clock: SharedClock, credentials: Option<Credentials>) -> Self {
+    pub fn new(
+        engine: SharedEngine,
+        clock: SharedClock,
+        credentials: Option<Credentials>,
+        reporter: Arc<Reporter>,
+    ) -> Self {
         Self {
             engine,
             clock,
             credentials,
+            reporter,
             known: Mutex::default(),
+            ledger: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
             pulls: Semaphore::new(PULLS),
             progress: watch::Sender::default(),
@@ -96,6 +132,11 @@ impl Images {
     /// How far pulls are, by reference; one that has ended is gone from it.
     pub fn progress(&self) -> watch::Receiver<BTreeMap<String, PullProgress>> {
         self.progress.subscribe()
+    }
+
+    /// Takes up what an earlier run of this agent wrote down.
+    pub fn recall(&self, pulled: PulledImages) {
+        *self.ledger() = pulled;
     }
 
     /// Whether the engine has the image, asking it where that is not known.
@@ -111,31 +152,46 @@ impl Images {
         if let Some(fact) = self.remembered(&which) {
             return Ok(fact);
         }
-        let Some(found) = self.engine.image(image).await? else {
-            return Ok(ImageFact::Absent);
-        };
-        // Of another architecture than the one that is asked for: pulling it may give the right one.
-        if architecture.is_some_and(|wanted| wanted != found.architecture) {
-            return Ok(ImageFact::Absent);
+        match self.look(&which).await? {
+            Some(found) => {
+                let mut known = self.known();
+                let entry = known.entry(which).or_default();
+                entry.found = Some(found.clone());
+                Ok(self.present(image, entry, &found))
+            }
+            None => Ok(ImageFact::Absent),
         }
-        let digest = digest_of(image, &found);
-        self.lock().insert(
-            which,
-            Known::Present {
-                digest: digest.clone(),
-                pulled: None,
-            },
-        );
-        Ok(ImageFact::Present {
-            digest,
-            pulled: None,
-        })
+    }
+
+    /// The image as the engine has it. One of another architecture than the one that is asked for is not it: pulling it may
+    /// give the right one.
+    async fn look(&self, (image, architecture): &Which) -> EngineResult<Option<Found>> {
+        let found = self.engine.image(image).await?;
+        let fits = |found: &ImageInfo| {
+            architecture
+                .as_ref()
+                .is_none_or(|wanted| *wanted == found.architecture)
+        };
+        Ok(found.filter(fits).map(|found| Found {
+            digest: digest_of(image, &found),
+            id: found.id,
+        }))
+    }
+
+    /// The digest that an image has in the repository that `reference` names; asks the engine.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn digest(&self, id: &str, reference: &str) -> EngineResult<Option<String>> {
+        let found = self.engine.image(id).await?;
+        Ok(found.and_then(|found| digest_of(reference, &found)))
     }
 
     /// Forgets what the engine has: something about its images changed, or may have.
     pub fn forget(&self) {
-        self.lock()
-            .retain(|_, known| !matches!(known, Known::Present { .. }));
+        for known in self.known().values_mut() {
+            known.found = None;
+        }
     }
 
     /// Pulls the image, or waits for the pull that is under way.
@@ -161,44 +217,67 @@ impl Images {
         named: Option<NamedCredentials>,
     ) -> EngineResult<Arc<Pull>> {
         let which = (image.to_owned(), architecture.map(str::to_owned));
-        let wanted = named.as_ref().map(|named| named.reference.clone());
-        let mut known = self.lock();
+        let with = named.as_ref().map(|named| named.reference.clone());
         let since = self.clock.now();
-        match known.get(&which) {
-            Some(Known::Pulling { pull, with, .. }) if *with == wanted => {
-                return Ok(Arc::clone(pull));
-            }
-            Some(Known::Failed { at, with, error })
-                if *with == wanted && since.since(*at) < FAILURE_STANDS =>
-            {
-                return Err(error.clone());
-            }
-            _ => {}
+        let mut known = self.known();
+        let entry = known.entry(which.clone()).or_default();
+        if let Some(pulling) = entry.pulling.get(&with) {
+            return Ok(Arc::clone(&pulling.pull));
+        }
+        if let Some(failed) = &entry.failed
+            && failed.with == with
+            && failed.stands(since)
+        {
+            return Err(failed.error.clone());
         }
         let pull = Arc::new(Pull::default());
-        let pulling = Known::Pulling {
+        let pulling = Pulling {
             since,
-            with: wanted.clone(),
             pull: Arc::clone(&pull),
         };
-        known.insert(which.clone(), pulling);
+        entry.pulling.insert(with.clone(), pulling);
         // On its own: whoever asked first may stop waiting while others go on.
         let (images, under_way) = (Arc::clone(self), Arc::clone(&pull));
         tokio::spawn(async move {
             let _over = under_way.over.clone().drop_guard();
-            let result = images.pull_now(&which, named).await;
-            images.settle(&which, since, wanted, &result).await;
+            let (result, found) = images.pull_now(&which, named).await;
+            images.settle(which, since, with, &result, found);
             let _ = under_way.answer.set(result);
         });
         Ok(pull)
     }
 
+    /// Pulls, and looks at what the engine has then.
     async fn pull_now(
+        &self,
+        which: &Which,
+        named: Option<NamedCredentials>,
+    ) -> (EngineResult<()>, Option<Found>) {
+        let _turn = self.pulls.acquire().await;
+        let before = match self.engine.image(&which.0).await {
+            Ok(before) => before.map(|before| before.id),
+            Err(error) => return (Err(error), None),
+        };
+        let result = self.ask(which, named).await;
+        self.progress.send_modify(|all| {
+            all.remove(&which.0);
+        });
+        let found = match result {
+            // Who waits for it looks again.
+            Ok(()) => self.look(which).await.ok().flatten(),
+            Err(_) => None,
+        };
+        if let Some(found) = &found {
+            self.note(&which.0, found, before.as_deref(), self.clock.now());
+        }
+        (result, found)
+    }
+
+    async fn ask(
         &self,
         (image, architecture): &Which,
         named: Option<NamedCredentials>,
     ) -> EngineResult<()> {
-        let _turn = self.pulls.acquire().await;
         let auth = match (named, &self.credentials) {
             (Some(named), _) => Some(named.find.await?),
             (None, Some(credentials)) => credentials(image.clone()).await,
@@ -222,64 +301,104 @@ impl Images {
             })
     }
 
-    async fn settle(
+    fn settle(
         &self,
-        which: &Which,
+        which: Which,
         since: Timestamp,
         with: Option<String>,
         result: &EngineResult<()>,
+        found: Option<Found>,
     ) {
-        let found = match result {
-            Ok(()) => self.engine.image(&which.0).await.ok().flatten(),
-            Err(_) => None,
-        };
-        self.progress.send_modify(|all| {
-            all.remove(&which.0);
-        });
-        let mut known = self.lock();
-        // One with other credentials may have begun since: this failure is not its.
-        let own =
-            matches!(known.get(which), Some(Known::Pulling { with: now, .. }) if *now == with);
-        match (found, result) {
-            (Some(found), _) => {
-                let present = Known::Present {
-                    digest: digest_of(&which.0, &found),
-                    pulled: Some((since, self.clock.now())),
-                };
-                known.insert(which.clone(), present);
+        let at = self.clock.now();
+        let mut known = self.known();
+        let entry = known.entry(which).or_default();
+        entry.pulling.remove(&with);
+        match result {
+            Ok(()) => {
+                entry.failed = None;
+                entry.pulled = found.clone().map(|found| (found.id, since, at));
+                entry.found = found;
             }
-            (None, _) if !own => {}
             // No registry was asked, so there is none to be spared.
-            (None, Err(error)) if error.kind == ErrorKind::Unresolved => {
-                known.remove(which);
-            }
-            (None, Err(error)) => {
-                let failed = Known::Failed {
-                    at: self.clock.now(),
-                    with,
-                    error: error.clone(),
-                };
-                known.insert(which.clone(), failed);
-            }
-            (None, Ok(())) => {
-                known.remove(which);
+            Err(error) if error.kind == ErrorKind::Unresolved => {}
+            Err(error) => {
+                let error = error.clone();
+                entry.failed = Some(Failed { with, at, error });
             }
         }
     }
 
-    fn remembered(&self, which: &Which) -> Option<ImageFact> {
-        Some(match self.lock().get(which)? {
-            Known::Present { digest, pulled } => ImageFact::Present {
-                digest: digest.clone(),
-                pulled: *pulled,
-            },
-            Known::Pulling { since, .. } => ImageFact::Pulling { since: *since },
-            Known::Failed { .. } => return None,
-        })
+    /// Writes a pull down. It brought the image if the reference meant another one, or none, before; what it found there is
+    /// not ours to remove, unless an earlier pull of ours had brought it.
+    fn note(&self, image: &str, found: &Found, before: Option<&str>, now: Timestamp) {
+        let mut ledger = self.ledger();
+        for other in ledger.0.values_mut() {
+            other.references.remove(image);
+        }
+        let pulled = ledger
+            .0
+            .entry(found.id.clone())
+            .or_insert_with(|| PulledImage {
+                references: BTreeSet::new(),
+                brought: false,
+                pulled_at: now,
+                unused_since: None,
+            });
+        pulled.brought |= before != Some(found.id.as_str());
+        pulled.pulled_at = now;
+        pulled.unused_since = None;
+        pulled.references.insert(image.to_owned());
+        if let (Ok(reference), Some(digest)) = (Reference::parse(image), &found.digest) {
+            pulled.references.insert(reference.at_digest(digest));
+        }
+        self.reporter.images(ledger.clone());
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Which, Known>> {
+    /// Looks through what was pulled: `look` returns what is left of it.
+    pub fn review(&self, look: impl FnOnce(&PulledImages) -> PulledImages) {
+        let mut ledger = self.ledger();
+        let left = look(&ledger);
+        if *ledger != left {
+            *ledger = left;
+            self.reporter.images(ledger.clone());
+        }
+    }
+
+    /// An image that was pulled is gone.
+    pub fn removed(&self, id: &str) {
+        let mut ledger = self.ledger();
+        if ledger.0.remove(id).is_some() {
+            self.reporter.images(ledger.clone());
+        }
+    }
+
+    fn remembered(&self, which: &Which) -> Option<ImageFact> {
+        let known = self.known();
+        let entry = known.get(which)?;
+        if let Some(since) = entry.pulling.values().map(|pulling| pulling.since).min() {
+            return Some(ImageFact::Pulling { since });
+        }
+        let found = entry.found.as_ref()?;
+        Some(self.present(&which.0, entry, found))
+    }
+
+    fn present(&self, image: &str, known: &Known, found: &Found) -> ImageFact {
+        let pulled = known.pulled.as_ref().filter(|(id, ..)| *id == found.id);
+        let ledger = self.ledger();
+        let ours = ledger.0.get(&found.id);
+        ImageFact::Present {
+            digest: found.digest.clone(),
+            pulled: pulled.map(|(_, from, to)| (*from, *to)),
+            ours: ours.is_some_and(|ours| ours.references.contains(image)),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Which, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, PulledImages> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -292,14 +411,19 @@ fn broken_off(image: &str) -> EngineError {
     )
 }
 
-/// The digest that the image has in the repository its reference names. An image that was built or imported here has none.
+/// The digest that the image has in the repository its reference names: the one that the reference has itself, if so. An image
+/// that was built or imported here has none.
 fn digest_of(image: &str, found: &ImageInfo) -> Option<String> {
     let wanted = Reference::parse(image).ok()?;
-    found.repo_digests.iter().find_map(|text| {
+    let mut digests = found.repo_digests.iter().filter_map(|text| {
         let known = Reference::parse(text).ok()?;
         let same = known.domain == wanted.domain && known.path == wanted.path;
         known.digest.filter(|_| same)
-    })
+    });
+    match &wanted.digest {
+        Some(digest) => digests.find(|known| known == digest),
+        None => digests.next(),
+    }
 }
 
 #[cfg(test)]
@@ -308,16 +432,22 @@ mod tests {
 
     #[test]
     fn the_digest_is_that_of_the_repository_that_the_reference_names() {
+        let digest = |of: &str| format!("sha256:{}", of.repeat(64));
         let found = ImageInfo {
             repo_digests: vec![
-                format!("mirror.example/busybox@sha256:{}", "a".repeat(64)),
-                format!("busybox@sha256:{}", "b".repeat(64)),
+                format!("mirror.example/busybox@{}", digest("a")),
+                format!("busybox@{}", digest("b")),
+                format!("busybox@{}", digest("c")),
             ],
             ..ImageInfo::default()
         };
-        let digest = format!("sha256:{}", "b".repeat(64));
-        assert_eq!(digest_of("busybox:1.36", &found), Some(digest.clone()));
-        assert_eq!(digest_of("docker.io/library/busybox", &found), Some(digest));
+        assert_eq!(digest_of("busybox:1.36", &found), Some(digest("b")));
+        assert_eq!(
+            digest_of("docker.io/library/busybox", &found),
+            Some(digest("b"))
+        );
+        let pinned = format!("busybox@{}", digest("c"));
+        assert_eq!(digest_of(&pinned, &found), Some(digest("c")));
         assert_eq!(digest_of("other/busybox", &found), None);
         assert_eq!(digest_of("busybox", &ImageInfo::default()), None);
     }

@@ -7,8 +7,8 @@
 //! (`status`), and whether a failed call is made again ([`retry`]).
 //!
 //! [`Agent`] is the running half: `observe` watches the engine and fills the `cache`, `worker` steps one task and
-//! `execute`s its calls, `report` writes statuses, `cleanup` removes what has no record; `settle` says when what was found at
-//! the beginning is in the store.
+//! `execute`s its calls, `report` writes statuses, `cleanup` removes what has no record and `sweep` images that nobody uses;
+//! `settle` says when what was found at the beginning is in the store.
 //!
 //! Invariants:
 //!
@@ -19,13 +19,13 @@
 //! * Nothing is remembered that cannot be seen again: containers carry their identity in labels, and names are functions of
 //!   it.
 //!
-//! Images: one that the engine has is used as it is, and no registry is asked; one that it has not is pulled, once for all
-//! tasks that wait for it.
+//! Images: `pulling` says when a registry is asked, and `images` asks it, once for all tasks that wait for the answer.
 
 pub mod action;
 mod additions;
 mod cache;
 pub mod cleanup;
+mod disused;
 mod execute;
 pub mod facts;
 mod gate;
@@ -36,6 +36,7 @@ mod metadata;
 mod observe;
 mod order;
 mod plan;
+mod pulling;
 mod register;
 mod report;
 mod restart;
@@ -48,6 +49,7 @@ mod status;
 pub mod step;
 mod stop;
 mod surroundings;
+mod sweep;
 pub mod takeover;
 mod worker;
 

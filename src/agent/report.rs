@@ -9,7 +9,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::settle::Settling;
-use crate::model::{ClusterName, Instance, InstanceId, MetadataEndpoint, TaskId, TaskStatus};
+use crate::model::{
+    ClusterName, Instance, InstanceId, MetadataEndpoint, PulledImages, TaskId, TaskStatus,
+};
 use crate::store::{Epoch, Revision, SharedStore, StoreError, Txn, View, keys};
 
 /// Statuses in one commit: each comes with a guard, and a store takes 100 of both.
@@ -24,6 +26,7 @@ pub(super) struct Reporter {
     view: Arc<View>,
     epoch: Epoch,
     cluster: ClusterName,
+    instance: InstanceId,
     waiting: Mutex<Waiting>,
     changed: Notify,
     settling: Arc<Settling>,
@@ -33,6 +36,7 @@ pub(super) struct Reporter {
 struct Waiting {
     statuses: BTreeMap<TaskId, TaskStatus>,
     instance: Option<Instance>,
+    images: Option<PulledImages>,
 }
 
 impl Reporter {
@@ -41,6 +45,7 @@ impl Reporter {
         view: Arc<View>,
         epoch: Epoch,
         cluster: ClusterName,
+        instance: InstanceId,
         settling: Arc<Settling>,
     ) -> Self {
         Self {
@@ -48,6 +53,7 @@ impl Reporter {
             view,
             epoch,
             cluster,
+            instance,
             waiting: Mutex::default(),
             changed: Notify::new(),
             settling,
@@ -63,6 +69,12 @@ impl Reporter {
     /// Writes the instance, soon.
     pub fn instance(&self, instance: Instance) {
         self.lock().instance = Some(instance);
+        self.changed.notify_one();
+    }
+
+    /// Writes which images the agent has pulled, soon.
+    pub fn images(&self, images: PulledImages) {
+        self.lock().images = Some(images);
         self.changed.notify_one();
     }
 
@@ -131,6 +143,7 @@ impl Reporter {
         Waiting {
             statuses: std::mem::replace(&mut waiting.statuses, rest),
             instance: waiting.instance.take(),
+            images: waiting.images.take(),
         }
     }
 
@@ -142,6 +155,9 @@ impl Reporter {
         }
         if waiting.instance.is_none() {
             waiting.instance = batch.instance;
+        }
+        if waiting.images.is_none() {
+            waiting.images = batch.images;
         }
     }
 
@@ -166,6 +182,10 @@ impl Reporter {
         if let Some(instance) = &batch.instance {
             let key = keys::instance(&self.cluster, &instance.id);
             txn = txn.put_json(key, instance);
+        }
+        if let Some(images) = &batch.images {
+            let key = keys::instance_images(&self.cluster, &self.instance);
+            txn = txn.put_json(key, images);
         }
         for (task, status) in &batch.statuses {
             // A status without its record would stay for ever.
@@ -207,7 +227,7 @@ impl Reporter {
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.statuses.is_empty() && self.instance.is_none()
+        self.statuses.is_empty() && self.instance.is_none() && self.images.is_none()
     }
 }
 

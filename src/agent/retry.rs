@@ -6,13 +6,14 @@
 //! * What can never work (a bad request, missing rights, a name that somebody else holds) is not tried again.
 //! * What may pass is tried again after a pause that doubles, a few times where a task waits for it to start (its service
 //!   then decides what comes next, and how fast), without end where something is to be stopped or removed.
+//! * A registry that limits pulls and says for how long is left alone for that long.
 //! * *May have been applied*: the runner looks before it lets the next step decide, so nothing is done twice.
 
 use std::time::Duration;
 
 use super::action::Verb;
 use super::facts::Attempt;
-use crate::engine::ErrorKind;
+use crate::engine::{ErrorKind, registry};
 use crate::model::Timestamp;
 
 /// Longest pause between two attempts.
@@ -71,6 +72,7 @@ const fn limit(verb: Verb, kind: ErrorKind) -> Option<u32> {
         | ErrorKind::Invalid
         | ErrorKind::Unauthorized
         | ErrorKind::ImageNotFound
+        | ErrorKind::NoPlatform
         | ErrorKind::PermissionDenied
         | ErrorKind::Unsupported
         // The service's own pauses between tasks are the retry.
@@ -88,7 +90,13 @@ fn pause(verb: Verb, attempt: &Attempt) -> Duration {
         _ => LONGEST,
     };
     let doublings = attempt.failures.saturating_sub(1).min(16);
-    first.saturating_mul(1 << doublings).min(longest)
+    let pause = first.saturating_mul(1 << doublings).min(longest);
+    match attempt.kind {
+        ErrorKind::RateLimited => {
+            pause.max(registry::asked_to_wait(&attempt.message).unwrap_or_default())
+        }
+        _ => pause,
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +158,25 @@ mod tests {
         for verb in [Verb::Stop, Verb::Remove, Verb::RemoveVolume] {
             assert_eq!(after(verb, ErrorKind::Invalid, 1_000), at(30_000));
         }
+    }
+
+    #[test]
+    fn a_registry_that_says_how_long_to_wait_is_not_asked_before() {
+        let limited = |failures: u32, message: &str| {
+            let attempt = Attempt {
+                failures,
+                at: Timestamp::from_millis(1_000),
+                kind: ErrorKind::RateLimited,
+                message: message.to_owned(),
+            };
+            verdict(Verb::Pull, Some(&attempt), Timestamp::from_millis(1_000))
+        };
+        assert_eq!(
+            limited(1, "toomanyrequests: retry-after: 5m0s"),
+            at(300_000)
+        );
+        assert_eq!(limited(2, "toomanyrequests: retry-after: 10ms"), at(2_000));
+        assert_eq!(limited(1, "toomanyrequests"), at(1_000));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::report::Reporter;
 use super::settle::{Settled, Settling};
 use super::shared::{AgentConfig, Connection, Link, Shared, Volumes, Wake};
 use super::surroundings::Surroundings;
+use super::sweep::sweep;
 use super::worker::Worker;
 use crate::clock::SharedClock;
 use crate::engine::{PullProgress, SharedEngine};
@@ -80,12 +81,21 @@ impl Agent {
     ) -> Self {
         let (sender, wakes) = mpsc::unbounded_channel();
         let settling = Arc::new(Settling::default());
+        let reporter = Arc::new(Reporter::new(
+            store,
+            Arc::clone(&view),
+            epoch,
+            config.cluster.clone(),
+            config.instance.name.clone(),
+            Arc::clone(&settling),
+        ));
         let shared = Shared {
             cache: Cache::default(),
             images: Arc::new(Images::new(
                 Arc::clone(&engine),
                 Arc::clone(&clock),
                 credentials,
+                Arc::clone(&reporter),
             )),
             secrets: Arc::new(Secrets::new(config.folder.clone())),
             surroundings: Surroundings::new(
@@ -94,13 +104,7 @@ impl Agent {
                 config.owner.clone(),
                 config.instance.name.clone(),
             ),
-            reporter: Reporter::new(
-                store,
-                Arc::clone(&view),
-                epoch,
-                config.cluster.clone(),
-                Arc::clone(&settling),
-            ),
+            reporter,
             settling,
             gate: Gate::new(config.tuning.changing_calls.unwrap_or(CHANGING_CALLS)),
             stops: Semaphore::new(config.tuning.stops.max(1)),
@@ -150,10 +154,12 @@ impl Agent {
     pub async fn run(mut self, cancel: CancellationToken) -> Result<(), AgentError> {
         let changes = self.shared.view.subscribe();
         self.shared.view.caught_up(0).await?;
+        self.shared.recall_images();
         let stop_reports = CancellationToken::new();
         // Dropped with this future, and with it everything it had under way.
         let mut background = JoinSet::new();
         background.spawn(observe(Arc::clone(&self.shared)));
+        background.spawn(sweep(Arc::clone(&self.shared)));
         let settling = Arc::clone(&self.shared.settling);
         background.spawn(async move { settling.give_up_in_time().await });
         background.spawn(metadata::run(Arc::clone(&self.shared)));

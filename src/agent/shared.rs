@@ -21,7 +21,7 @@ use crate::engine::translate::{Context, EngineFacts};
 use crate::engine::{
     EngineError, EngineInfo, EngineResult, ErrorKind, ObservedVolume, SharedEngine, labels, pause,
 };
-use crate::model::{ClusterName, ClusterSpec, InstanceSpec, TaskId};
+use crate::model::{ClusterName, ClusterSpec, InstanceSpec, PulledImages, TaskId};
 use crate::secrets::Secrets;
 use crate::store::View;
 
@@ -100,7 +100,7 @@ pub(super) struct Shared {
     pub images: Arc<Images>,
     pub secrets: Arc<Secrets>,
     pub surroundings: Surroundings,
-    pub reporter: Reporter,
+    pub reporter: Arc<Reporter>,
     pub settling: Arc<Settling>,
     pub gate: Gate,
     pub stops: Semaphore,
@@ -131,6 +131,17 @@ impl Shared {
     /// Looks at every task again, soon.
     pub fn wake_all(&self) {
         let _ = self.wakes.send(Wake::All);
+    }
+
+    /// Takes up which images earlier runs of this agent have pulled.
+    pub fn recall_images(&self) {
+        let pulled = {
+            let state = self.view.read();
+            let entry = state.instance(&self.config.cluster, &self.config.instance.name);
+            let images = entry.and_then(|entry| entry.images.as_ref());
+            images.map(|images| PulledImages::clone(images))
+        };
+        self.images.recall(pulled.unwrap_or_default());
     }
 
     /// The surroundings of a task that was decided on at the store's revision `seq`.

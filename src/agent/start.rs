@@ -1,13 +1,14 @@
 //! How a task comes up: images, volumes and network; then all containers created; then started in order.
 
 use super::action::{Action, Call, CallKey, Verb};
-use super::facts::{Attempt, ImageFact, Readiness, StepInput};
+use super::facts::{Attempt, Readiness, StepInput};
 use super::known::{Containers, Failure, Known, Phase};
 use super::order::{self, Gate};
 use super::plan::Plan;
+use super::pulling::{Need, need};
 use super::retry::{self, Verdict};
 use crate::engine::labels::PAUSE_CONTAINER;
-use crate::engine::translate::{needs_network, needs_pause};
+use crate::engine::translate::{self, needs_network, needs_pause};
 use crate::engine::{ContainerState, ErrorKind};
 use crate::model::{ContainerSpec, NetworkMode, TaskSpec, VolumeKind, VolumeSpec};
 
@@ -62,10 +63,8 @@ fn call_failed(known: &Known<'_>, input: &StepInput<'_>) -> Option<Failure> {
     };
     match known.phase {
         Phase::Absent => {
-            if !is_present(&known.spec.image, input)
-                && let Some(attempt) = given_up(Verb::Pull, &known.spec.image)
-            {
-                return failure("CannotPullContainerError", attempt, true);
+            if let Need::Lost(attempt) = need(known.spec, input) {
+                return failure("CannotPullContainerError", &attempt, true);
             }
             for volume in mounted(known.spec, input.spec) {
                 let lost = [Verb::CreateVolume, Verb::FindVolume]
@@ -110,13 +109,11 @@ fn wants_creating(known: &Known<'_>) -> bool {
 }
 
 /// Images are pulled for all containers at once, before any dependency is looked at: the slowest of them is what the task
-/// waits for. An image that the engine has is used as it is and no registry is asked (the ECS agent's
-/// `ECS_IMAGE_PULL_BEHAVIOR=prefer-cached`).
+/// waits for (the ECS agent's `ECS_PULL_DEPENDENT_CONTAINERS_UPFRONT`).
 fn pull(container: &ContainerSpec, input: &StepInput<'_>, plan: &mut Plan<'_>) {
-    let fact = input.facts.images.get(&container.image);
-    if matches!(fact, None | Some(ImageFact::Absent)) {
+    if need(container, input) == Need::Pull {
         let call = Call::Pull {
-            image: container.image.clone(),
+            image: translate::image(input.record, container),
             platform: input
                 .spec
                 .architecture
@@ -126,13 +123,6 @@ fn pull(container: &ContainerSpec, input: &StepInput<'_>, plan: &mut Plan<'_>) {
         let cause = format!("container {} needs it", container.name);
         plan.want(Action::new(call, cause));
     }
-}
-
-fn is_present(image: &str, input: &StepInput<'_>) -> bool {
-    matches!(
-        input.facts.images.get(image),
-        Some(ImageFact::Present { .. })
-    )
 }
 
 fn mounted<'s>(
@@ -232,7 +222,8 @@ fn may_create(known: &Known<'_>, all: &Containers<'_>, input: &StepInput<'_>) ->
         mounted(known.spec, input.spec).all(|volume| readiness(volume, input) == Readiness::Ready);
     let sources = order::created_before(known.spec)
         .all(|name| all.get(name).is_none_or(|source| source.observed.is_some()));
-    is_present(&known.spec.image, input) && network && pause && volumes && sources
+    let image = need(known.spec, input) == Need::Ready;
+    image && network && pause && volumes && sources
 }
 
 /// Starts what may start. Nothing does before everything exists: a task with a container that cannot be created has then

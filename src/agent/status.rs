@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::facts::{ImageFact, StepInput};
 use super::known::{Containers, Known, Phase, WITHHELD};
+use super::pulling::{Need, need};
 use super::stop::{self, Stop};
-use crate::engine::{ContainerState, ObservedContainer};
+use crate::engine::{ContainerState, ObservedContainer, translate};
 use crate::model::{
     ContainerStatus, HealthStatus, LastStatus, NetworkBinding, NetworkMode, PortMapping, Protocol,
     StopCode, TaskStatus, Timestamp,
@@ -132,16 +133,16 @@ fn task_health(all: &Containers<'_>) -> HealthStatus {
 
 /// The first pull's beginning, and the last one's end once none is under way.
 fn pulls(input: &StepInput<'_>) -> (Option<Timestamp>, Option<Timestamp>) {
-    let images: BTreeSet<&str> = input
+    let images: BTreeSet<String> = input
         .spec
         .containers
         .iter()
-        .map(|container| container.image.as_str())
+        .map(|container| translate::image(input.record, container))
         .collect();
     let mut started: Option<Timestamp> = None;
     let mut stopped: Option<Timestamp> = None;
     let mut under_way = false;
-    for fact in images.iter().filter_map(|i| input.facts.images.get(*i)) {
+    for fact in images.iter().filter_map(|i| input.facts.images.get(i)) {
         let (from, to) = match fact {
             ImageFact::Pulling { since } => {
                 under_way = true;
@@ -177,13 +178,7 @@ fn container(
             .observed
             .map(|found| found.id.clone())
             .or_else(|| prior.runtime_id.clone()),
-        image_digest: match input.facts.images.get(&known.spec.image) {
-            Some(ImageFact::Present {
-                digest: Some(digest),
-                ..
-            }) if prior.image_digest.is_none() => Some(digest.clone()),
-            _ => prior.image_digest.clone(),
-        },
+        image_digest: prior.image_digest.clone().or_else(|| digest(known, input)),
         last_status: match known.phase {
             Phase::Running | Phase::Restarting => LastStatus::Running,
             Phase::Ended | Phase::Failed(_) => LastStatus::Stopped,
@@ -209,6 +204,21 @@ fn container(
         },
         restart_count: prior.restart_count + u32::from(restarted.is_some()),
         last_restart_at: restarted.or(prior.last_restart_at),
+    }
+}
+
+/// The digest of the image that the container has, or is about to be created from.
+fn digest(known: &Known<'_>, input: &StepInput<'_>) -> Option<String> {
+    if let Some(seen) = input.facts.digests.get(&known.spec.name) {
+        return seen.clone();
+    }
+    let image = translate::image(input.record, known.spec);
+    match input.facts.images.get(&image)? {
+        // What the engine has while a registry is still to be asked may not be what will be run.
+        ImageFact::Present { digest, .. } if need(known.spec, input) == Need::Ready => {
+            digest.clone()
+        }
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@
 //! something falls due. The step knows which containers have a call under way and leaves them alone, so a slow pull or
 //! stop holds up nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use tokio::sync::Notify;
 use super::action::{Action, Call, CallKey, Verb};
 use super::cleanup::{CleanupInput, cleanup};
 use super::execute::{Effect, Landed, Order, execute};
-use super::facts::{Attempt, Facts, ImageFact, LogFact, Readiness, StepInput};
+use super::facts::{Attempt, Facts, LogFact, Readiness, StepInput};
 use super::shared::Shared;
 use super::step;
-use crate::engine::{EngineError, ErrorKind, labels};
+use crate::engine::{EngineError, ErrorKind, ObservedContainer, labels, translate};
 use crate::model::{TaskId, TaskLost, TaskStatus, Timestamp};
 use crate::store::keys;
 
@@ -166,6 +166,7 @@ impl Worker {
                 record: Arc::clone(&entry.record.value),
                 spec: Arc::clone(spec),
                 seq: entry.record_revision(),
+                digests: BTreeMap::new(),
             },
             lost: entry.lost.as_ref().map(|lost| Arc::clone(&lost.value)),
             status: entry
@@ -193,7 +194,7 @@ impl Worker {
 
     async fn attend(
         &mut self,
-        order: Order,
+        mut order: Order,
         lost: Option<&TaskLost>,
         stored: Option<Arc<TaskStatus>>,
     ) -> Outlook {
@@ -203,7 +204,14 @@ impl Worker {
             .containers
             .iter()
             .any(|container| !here.contains_key(&container.name));
-        if missing && let Err(error) = self.look_at_images(&order).await {
+        let mut looked = Ok(());
+        if self.prior.is_none() {
+            looked = self.look_at_digests(&order, &here, stored.as_deref()).await;
+        }
+        if missing && looked.is_ok() {
+            looked = self.look_at_images(&order).await;
+        }
+        if let Err(error) = looked {
             tracing::warn!(task = %self.id, %error, "the engine's images cannot be seen");
             return Outlook::Wait(Some(self.soon()));
         }
@@ -239,6 +247,11 @@ impl Worker {
         if step.status.last_log_lines.is_empty() {
             self.facts.logs.clear();
         }
+        let digests = step.status.containers.iter().filter_map(|container| {
+            let digest = container.image_digest.clone()?;
+            Some((container.name.clone(), digest))
+        });
+        order.digests = digests.collect();
         self.prior = Some(step.status);
         let mut wake_at = step.wake_at;
         for action in step.actions {
@@ -253,25 +266,41 @@ impl Worker {
     }
 
     async fn look_at_images(&mut self, order: &Order) -> Result<(), EngineError> {
+        self.facts.pull = self.shared.cluster().images.pull;
         let architecture = order.spec.architecture.as_deref();
-        let images: BTreeSet<&String> = order.spec.containers.iter().map(|c| &c.image).collect();
+        let containers = order.spec.containers.iter();
+        let images: BTreeSet<String> = containers
+            .map(|container| translate::image(&order.record, container))
+            .collect();
         for image in images {
-            let fact = self.shared.images.fact(image, architecture).await?;
-            // One that this task has seen pulled keeps its times.
-            let known = self.facts.images.get(image);
-            let keep = matches!(
-                (known, &fact),
-                (
-                    Some(ImageFact::Present {
-                        pulled: Some(_),
-                        ..
-                    }),
-                    ImageFact::Present { pulled: None, .. }
-                )
-            );
-            if !keep {
-                self.facts.images.insert(image.clone(), fact);
+            let fact = self.shared.images.fact(&image, architecture).await?;
+            self.facts.images.insert(image, fact);
+        }
+        Ok(())
+    }
+
+    /// Finds the digests of containers that were there before this worker, where the store does not tell them: an earlier
+    /// agent created them, or the store was lost.
+    async fn look_at_digests(
+        &mut self,
+        order: &Order,
+        here: &BTreeMap<String, ObservedContainer>,
+        stored: Option<&TaskStatus>,
+    ) -> Result<(), EngineError> {
+        for container in &order.spec.containers {
+            let told = stored
+                .and_then(|status| status.container(&container.name))
+                .is_some_and(|status| status.image_digest.is_some());
+            let Some(found) = here.get(&container.name).filter(|_| !told) else {
+                continue;
+            };
+            // One that was created a moment ago and was not looked at yet.
+            if found.image_id.is_empty() {
+                continue;
             }
+            let images = &self.shared.images;
+            let digest = images.digest(&found.image_id, &container.image).await?;
+            self.facts.digests.insert(container.name.clone(), digest);
         }
         Ok(())
     }
@@ -402,6 +431,9 @@ impl Worker {
         if let Call::CreateVolume { volume } | Call::FindVolume { volume } = call {
             self.facts.volumes.insert(volume.clone(), Readiness::Ready);
         }
+        if let Call::Pull { image, .. } = call {
+            self.facts.pulled.insert(image.clone());
+        }
     }
 
     fn failed(&mut self, call: &Call, key: CallKey, error: &EngineError) {
@@ -425,6 +457,7 @@ impl Worker {
                 self.shared.surroundings.pause_image.forget();
                 self.shared.images.forget();
                 self.facts.images.clear();
+                self.facts.pulled.clear();
                 self.facts.volumes.clear();
             }
             Call::CreateVolume { volume } | Call::FindVolume { volume } => {

@@ -192,6 +192,7 @@ impl<'a> Draft<'a> {
                 ports,
                 gpus,
                 dns_names,
+                images,
                 ..
             } => {
                 let service = self.inputs.service();
@@ -212,6 +213,7 @@ impl<'a> Draft<'a> {
                     dns_names: dns_names.clone(),
                     ports: ports.clone(),
                     gpus: gpus.clone(),
+                    images: images.clone(),
                 };
                 self.hold(&record);
                 self.started.push(record.id.clone());

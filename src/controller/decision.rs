@@ -27,6 +27,8 @@ pub enum Decision {
         gpus: BTreeMap<String, Vec<String>>,
         /// The names it answers to on the cluster's network.
         dns_names: Vec<String>,
+        /// The digests its deployment is pinned to, by container, as far as they are known.
+        images: BTreeMap<String, String>,
         /// Why.
         cause: String,
     },

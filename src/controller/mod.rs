@@ -16,6 +16,7 @@ mod decision;
 pub mod events;
 #[cfg(test)]
 mod golden;
+mod images;
 mod inputs;
 mod observe;
 mod placement;

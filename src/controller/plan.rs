@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::decision::{Decision, NewEvent, Plan};
 use super::observe::{Judge, Phase, TaskView};
 use super::placement::{Books, InstanceView, Placed, Request};
-use super::{daemon, events, retention, rolling, service};
+use super::{daemon, events, images, retention, rolling, service};
 use crate::model::{
     ClusterSpec, Deployment, DesiredStatus, EventLevel, Notice, NoticeKind, PlacementConstraint,
     RevisionRef, SchedulingStrategy, ServiceName, ServiceRecord, ServiceSpec, SpecHash, StopCode,
@@ -68,6 +68,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     let mut draft = Draft::new(input, record, spec.health_check_grace_period);
     service::follow(&mut draft, spec);
     service::bury(&mut draft);
+    images::pin(&mut draft);
     draft.sort_into_groups();
     let wanted = match (input.definition, spec.scheduling) {
         (Some(definition), SchedulingStrategy::Replica) => {
@@ -304,6 +305,7 @@ impl<'a> Draft<'a> {
             ports: placed.ports,
             gpus: placed.gpus,
             dns_names: vec![self.input.service.to_string()],
+            images: deployment.images.clone(),
             cause,
         });
     }

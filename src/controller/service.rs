@@ -1,5 +1,7 @@
 //! A service's record through its life: which deployment is PRIMARY, what has failed, when it is steady, how it goes.
 
+use std::collections::BTreeMap;
+
 use super::decision::Plan;
 use super::observe::Phase;
 use super::plan::{Draft, PlanInput, Seen};
@@ -76,6 +78,7 @@ fn adopt(draft: &mut Draft<'_>) {
             rollout: RolloutState::InProgress,
             desired_count: serving,
             failed_tasks: 0,
+            images: BTreeMap::new(),
             created_at: task.created_at,
             updated_at: draft.input.now,
         });
@@ -140,6 +143,7 @@ fn make_primary(draft: &mut Draft<'_>) {
             rollout_reason: String::new(),
             desired_count: 0,
             failed_tasks: 0,
+            images: BTreeMap::new(),
             created_at: now,
             updated_at: now,
         },
@@ -434,8 +438,8 @@ fn stray_record(input: &PlanInput<'_>) -> ServiceRecord {
         maximum_percent: 100,
         health_check_grace_period: 0,
         placement_constraints: Vec::new(),
-        tags: std::collections::BTreeMap::new(),
-        labels: std::collections::BTreeMap::new(),
+        tags: BTreeMap::new(),
+        labels: BTreeMap::new(),
         enable_execute_command: false,
         manifest_hash: String::new(),
     };

@@ -239,6 +239,7 @@ impl World {
                 ports,
                 gpus,
                 dns_names,
+                images,
                 ..
             } => {
                 self.ids += 1;
@@ -273,6 +274,7 @@ impl World {
                     dns_names,
                     ports,
                     gpus,
+                    images,
                 };
                 let task = Task {
                     record,

@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Unauthorized,
     /// The image does not exist in its registry.
     ImageNotFound,
+    /// The image exists, but not for the platform that is asked for.
+    NoPlatform,
     /// The registry limits us.
     RateLimited,
     /// The registry cannot be reached, or answers nonsense.

@@ -24,6 +24,7 @@ pub mod labels;
 pub mod lease;
 pub mod pause;
 pub mod reference;
+pub mod registry;
 pub mod simulated;
 pub mod translate;
 
@@ -168,6 +169,27 @@ pub struct ImageInfo {
     pub entrypoint: Vec<String>,
     /// Its `CMD`.
     pub cmd: Vec<String>,
+}
+
+/// An image in a list of all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListedImage {
+    /// `sha256:…` of its configuration.
+    pub id: String,
+    /// `name:tag`.
+    pub repo_tags: Vec<String>,
+    /// `name@sha256:…`.
+    pub repo_digests: Vec<String>,
+}
+
+impl ListedImage {
+    /// Everything that it is called: tags, then digests. An engine that has no name for it writes `<none>`.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let names = self.repo_tags.iter().chain(&self.repo_digests);
+        names
+            .map(String::as_str)
+            .filter(|name| !name.contains("<none>"))
+    }
 }
 
 /// Credentials for a registry.
@@ -370,6 +392,9 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// The image of that reference or id, if the engine has it.
     async fn image(&self, reference: &str) -> EngineResult<Option<ImageInfo>>;
 
+    /// Every image that is no mere layer of another.
+    async fn list_images(&self) -> EngineResult<Vec<ListedImage>>;
+
     /// Pulls an image, for `platform` (`linux/arm64`) where given. An error inside the engine's answer is an error here.
     async fn pull_image(
         &self,
@@ -387,7 +412,8 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
         changes: &[String],
     ) -> EngineResult<()>;
 
-    /// Removes an image that no container uses.
+    /// Takes a name of an image away, and removes the image with its last one; by its id all of its names, if they are of one
+    /// repository. [`ErrorKind::Conflict`] where a container uses it.
     async fn remove_image(&self, reference: &str) -> EngineResult<()>;
 
     /// Networks that have all the labels.

@@ -21,6 +21,8 @@ use super::{Engine, EngineError, EngineResult, ErrorKind};
 
 /// Version of the image's contents. Raise it when they change.
 const VERSION: u32 = 1;
+/// The image's name without its tag.
+pub const REPOSITORY: &str = "longshore/pause";
 /// Runs the program that holds namespaces; the image's entry point.
 pub const PAUSE: &str = "/pause";
 /// Runs the program that lives as long as its standard input.
@@ -66,7 +68,7 @@ pub async fn ensure_for(engine: &dyn Engine, architecture: &str) -> EngineResult
 
 /// The image's name on an engine of that architecture: `longshore/pause:1-amd64`.
 pub fn image_reference(architecture: &str) -> String {
-    format!("longshore/pause:{VERSION}-{architecture}")
+    format!("{REPOSITORY}:{VERSION}-{architecture}")
 }
 
 /// The image's file system as a tar, the same bytes every time; `None` for an architecture without programs.

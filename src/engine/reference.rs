@@ -100,6 +100,11 @@ impl Reference {
         self
     }
 
+    /// The same repository by that digest, without the tag, as an engine pulls and creates from it.
+    pub fn at_digest(&self, digest: &str) -> String {
+        format!("{}@{digest}", self.familiar_name())
+    }
+
     /// Repository as people write it: `busybox`, `me/app`, `registry:5000/app`.
     pub fn familiar_name(&self) -> String {
         if self.domain != DOCKER_HUB {
@@ -300,6 +305,13 @@ mod tests {
         assert_eq!(familiar("docker.io/library/busybox:1"), "busybox:1");
         assert_eq!(familiar("docker.io/me/app"), "me/app");
         assert_eq!(familiar("r:5000/busybox"), "r:5000/busybox");
+    }
+
+    #[test]
+    fn a_pinned_reference_keeps_the_repository_and_loses_the_tag() {
+        let pinned = |text: &str| Reference::parse(text).unwrap().at_digest(DIGEST);
+        assert_eq!(pinned("busybox:1"), format!("busybox@{DIGEST}"));
+        assert_eq!(pinned("r:5000/me/app"), format!("r:5000/me/app@{DIGEST}"));
     }
 
     #[test]

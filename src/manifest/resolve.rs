@@ -11,10 +11,11 @@ use crate::model::arn::Named;
 use crate::model::{
     ClusterName, ClusterSpec, Condition, ContainerSpec, Dependency, EngineEndpoint,
     EnvironmentFileKind, EnvironmentFileRef, EnvironmentFileSource, Family, Gpus, HealthCheck,
-    InstanceDesired, InstanceId, InstanceSpec, LinuxSpec, LogConfig, MountPoint, NamespaceMode,
-    NetworkMode, NfsExport, PlacementConstraint, PortMapping, Protocol, RestartPolicy,
-    SchedulingStrategy, SecretProvider, SecretRef, SecretSources, ServiceName, ServiceSpec,
-    TaskSpec, Ulimit, VolumeKind, VolumeSpec, ceil_percent, floor_percent,
+    ImageCleanup, ImagePolicy, InstanceDesired, InstanceId, InstanceSpec, LinuxSpec, LogConfig,
+    MountPoint, NamespaceMode, NetworkMode, NfsExport, PlacementConstraint, PortMapping, Protocol,
+    PullBehavior, RestartPolicy, SchedulingStrategy, SecretProvider, SecretRef, SecretSources,
+    ServiceName, ServiceSpec, TaskSpec, Ulimit, VolumeKind, VolumeSpec, ceil_percent,
+    floor_percent,
 };
 
 /// The family and revision that `taskDefinition` names: `family`, `family:revision`, or the ARN of either. The revision in
@@ -182,6 +183,7 @@ pub fn cluster(
                 names: files.names.clone(),
             },
         ),
+        images: images(cluster),
         manifest_hash: manifest_hash.to_owned(),
     }
 }
@@ -206,6 +208,29 @@ fn secret_provider(provider: &raw::SecretProvider) -> Option<SecretProvider> {
             path,
         },
     })
+}
+
+fn images(cluster: &raw::Cluster) -> ImagePolicy {
+    let default = ImageCleanup::default();
+    ImagePolicy {
+        pull: match cluster.image_pull_behavior {
+            None | Some(raw::ImagePullBehavior::Default) => PullBehavior::Default,
+            Some(raw::ImagePullBehavior::Always) => PullBehavior::Always,
+            Some(raw::ImagePullBehavior::Once) => PullBehavior::Once,
+            Some(raw::ImagePullBehavior::PreferCached) => PullBehavior::PreferCached,
+        },
+        cleanup: match &cluster.image_cleanup {
+            None => default,
+            Some(written) => ImageCleanup {
+                enabled: written.enabled,
+                interval: written.interval_seconds.unwrap_or(default.interval),
+                minimum_age: written.minimum_age_seconds.unwrap_or(default.minimum_age),
+                per_cycle: written.images_per_cycle.unwrap_or(default.per_cycle),
+                include_untracked: written.include_untracked.unwrap_or(false),
+                exclude: written.exclude.clone(),
+            },
+        },
+    }
 }
 
 /// A service; none if it names no task definition.
@@ -312,6 +337,7 @@ fn container(c: &raw::ContainerDefinition, network_mode: NetworkMode) -> Contain
     ContainerSpec {
         name: c.name.clone(),
         image: c.image.clone(),
+        tag_at_each_start: c.version_consistency == Some(raw::VersionConsistency::Disabled),
         essential: c.essential.unwrap_or(true),
         cpu: c.cpu.filter(|cpu| *cpu > 0),
         memory: c.memory.filter(|memory| *memory > 0),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ClusterName, InstanceId};
+use super::image::ImagePolicy;
 use super::instance::InstanceDesired;
 use super::reference::{EnvironmentFileSource, SecretSources};
 use super::task_spec::LogConfig;
@@ -38,6 +39,9 @@ pub struct ClusterSpec {
     /// Where files of variables come from.
     #[serde(default, skip_serializing_if = "EnvironmentFileSource::is_empty")]
     pub environment_files: EnvironmentFileSource,
+    /// How its agents deal with images.
+    #[serde(default)]
+    pub images: ImagePolicy,
     /// Hash of the manifest it came from; empty for the implied `default`.
     #[serde(default)]
     pub manifest_hash: String,
@@ -60,6 +64,7 @@ impl ClusterSpec {
             file_systems: BTreeMap::new(),
             secrets: SecretSources::default(),
             environment_files: EnvironmentFileSource::default(),
+            images: ImagePolicy::default(),
             manifest_hash: String::new(),
         }
     }

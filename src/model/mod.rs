@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod desired;
 pub mod event;
 pub mod ids;
+pub mod image;
 pub mod instance;
 pub mod reference;
 pub mod service;
@@ -25,6 +26,7 @@ pub use event::{EventLevel, ServiceEvent};
 pub use ids::{
     ClusterName, DeploymentId, Family, InstanceId, RevisionRef, ServiceName, SpecHash, TaskId,
 };
+pub use image::{ImageCleanup, ImagePolicy, PullBehavior, PulledImage, PulledImages};
 pub use instance::{
     Instance, InstanceDesired, MetadataEndpoint, PortClaim, PortRange, PortSet, Reservation,
     Reserved, Resources, fixed_host_ports,

@@ -160,6 +160,10 @@ pub struct Deployment {
     /// Tasks of it that ended by themselves before they were counted healthy, since one of them last was.
     #[serde(default)]
     pub failed_tasks: u32,
+    /// The digest that each container's tag was resolved to, by the first of its tasks that told (ECS
+    /// `versionConsistency`). Every later task runs these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
     /// When it began.
     pub created_at: Timestamp,
     /// When it last changed.

@@ -1,8 +1,8 @@
 //! Tasks: what the controller orders ([`TaskRecord`]) and what the agent reports ([`TaskStatus`]).
 
-use serde::{Deserialize, Serialize};
-
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::ids::{
     ClusterName, DeploymentId, Family, InstanceId, RevisionRef, ServiceName, SpecHash, TaskId,
@@ -183,6 +183,10 @@ pub struct TaskRecord {
     /// GPUs booked for it, by container.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub gpus: BTreeMap<String, Vec<String>>,
+    /// The digests its deployment is pinned to, by container: those images are run, whatever their tags mean by now (ECS
+    /// `versionConsistency`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
 }
 
 impl TaskRecord {

@@ -79,6 +79,9 @@ pub struct ContainerSpec {
     pub name: String,
     /// The image reference as written.
     pub image: String,
+    /// Each task takes what the tag means when it starts (ECS `versionConsistency: disabled`).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tag_at_each_start: bool,
     /// Whether the task stops when this container ends. ECS's default is true.
     pub essential: bool,
     /// CPU in ECS units, as written; absent and 0 become 2 shares on the container (ECS agent's floor).
@@ -199,6 +202,13 @@ pub enum Gpus {
     Count(u32),
     /// All of them.
     All,
+}
+
+impl ContainerSpec {
+    /// Whether a deployment settles once which image its tag means: it has a tag, or none, and wants it so.
+    pub fn resolves_once(&self) -> bool {
+        !self.tag_at_each_start && !self.image.contains('@')
+    }
 }
 
 /// ECS `linuxParameters`, resolved.
@@ -480,14 +490,6 @@ impl TaskSpec {
         self.containers
             .iter()
             .find(|container| container.name == name)
-    }
-
-    /// The secret that names the credentials for `image`: that of the first container which has the image and names one.
-    pub fn repository_credentials(&self, image: &str) -> Option<&str> {
-        self.containers
-            .iter()
-            .filter(|container| container.image == image)
-            .find_map(|container| container.repository_credentials.as_deref())
     }
 
     /// Whether ECS would judge this task's health: an essential container has a health check.

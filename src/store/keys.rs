@@ -11,6 +11,7 @@
 //! | `clusters/<c>/instances/<id>/endpoint` | agent | [`MetadataEndpoint`](crate::model::MetadataEndpoint) |
 //! | `clusters/<c>/instances/<id>/desired` | controller | [`InstanceDesired`](crate::model::InstanceDesired) |
 //! | `clusters/<c>/instances/<id>/reserved` | controller | [`Reserved`](crate::model::Reserved) |
+//! | `clusters/<c>/instances/<id>/images` | agent | [`PulledImages`](crate::model::PulledImages) |
 //! | `clusters/<c>/tasks/<id>` | controller | [`TaskRecord`](crate::model::TaskRecord) |
 //! | `clusters/<c>/tasks/<id>/status` | agent | [`TaskStatus`](crate::model::TaskStatus) |
 //! | `clusters/<c>/tasks/<id>/lost` | controller | [`TaskLost`](crate::model::TaskLost) |
@@ -67,6 +68,8 @@ pub enum Key {
     InstanceDesired(ClusterName, InstanceId),
     /// `clusters/<c>/instances/<id>/reserved`
     InstanceReserved(ClusterName, InstanceId),
+    /// `clusters/<c>/instances/<id>/images`
+    InstanceImages(ClusterName, InstanceId),
     /// `clusters/<c>/tasks/<id>`
     Task(ClusterName, TaskId),
     /// `clusters/<c>/tasks/<id>/status`
@@ -119,6 +122,9 @@ impl Key {
             ["instances", id, "reserved"] => {
                 Self::InstanceReserved(cluster, InstanceId::new(decode(id)?))
             }
+            ["instances", id, "images"] => {
+                Self::InstanceImages(cluster, InstanceId::new(decode(id)?))
+            }
             ["tasks", id] => Self::Task(cluster, TaskId::new(decode(id)?)),
             ["tasks", id, "status"] => Self::TaskStatus(cluster, TaskId::new(decode(id)?)),
             ["tasks", id, "lost"] => Self::TaskLost(cluster, TaskId::new(decode(id)?)),
@@ -145,6 +151,7 @@ impl fmt::Display for Key {
             Self::InstanceEndpoint(c, id) => instance_endpoint(c, id),
             Self::InstanceDesired(c, id) => instance_desired(c, id),
             Self::InstanceReserved(c, id) => instance_reserved(c, id),
+            Self::InstanceImages(c, id) => instance_images(c, id),
             Self::Task(c, id) => task(c, id),
             Self::TaskStatus(c, id) => task_status(c, id),
             Self::TaskLost(c, id) => task_lost(c, id),
@@ -216,6 +223,11 @@ pub fn instance_desired(cluster: &ClusterName, id: &InstanceId) -> String {
 /// `clusters/<c>/instances/<id>/reserved`
 pub fn instance_reserved(cluster: &ClusterName, id: &InstanceId) -> String {
     format!("{}/reserved", instance(cluster, id))
+}
+
+/// `clusters/<c>/instances/<id>/images`
+pub fn instance_images(cluster: &ClusterName, id: &InstanceId) -> String {
+    format!("{}/images", instance(cluster, id))
 }
 
 /// The prefix of a cluster's tasks.
@@ -302,7 +314,7 @@ mod tests {
 
     fn any_key() -> impl Strategy<Value = Key> {
         let name = || prop_oneof!["[a-zA-Z0-9_-]{1,12}", "[\\PC/%]{1,6}", Just("-".to_owned())];
-        (0..14_u8, name(), name(), name(), any::<u64>(), any::<u32>()).prop_map(
+        (0..15_u8, name(), name(), name(), any::<u64>(), any::<u32>()).prop_map(
             |(kind, a, b, c, seq, number)| {
                 let cluster = ClusterName::new(a.clone());
                 let (instance, task, service) = (
@@ -331,6 +343,7 @@ mod tests {
                     10 => Key::TaskLost(cluster, task),
                     11 => Key::Service(cluster, service),
                     12 => Key::InstanceEndpoint(cluster, instance),
+                    13 => Key::InstanceImages(cluster, instance),
                     _ => Key::Event(cluster, service, seq),
                 }
             },

@@ -9,9 +9,9 @@ use serde::de::DeserializeOwned;
 use super::keys::{Key, LastGoodKey};
 use super::{Change, Listing, Meta, Revision};
 use crate::model::{
-    ClusterName, ClusterSpec, Instance, InstanceDesired, InstanceId, MetadataEndpoint, Reserved,
-    RevisionRef, ServiceEvent, ServiceName, ServiceRecord, SpecHash, TaskDefinitionRecord, TaskId,
-    TaskLost, TaskRecord, TaskSpec, TaskStatus,
+    ClusterName, ClusterSpec, Instance, InstanceDesired, InstanceId, MetadataEndpoint,
+    PulledImages, Reserved, RevisionRef, ServiceEvent, ServiceName, ServiceRecord, SpecHash,
+    TaskDefinitionRecord, TaskId, TaskLost, TaskRecord, TaskSpec, TaskStatus,
 };
 
 /// A value with the revision it was last written at: what a guard compares. Cloning is cheap.
@@ -79,6 +79,8 @@ pub struct InstanceEntry {
     pub desired: Option<Stored<InstanceDesired>>,
     /// What its tasks hold.
     pub reserved: Option<Stored<Reserved>>,
+    /// The images that its agent has pulled.
+    pub images: Option<Stored<PulledImages>>,
 }
 
 impl InstanceEntry {
@@ -87,6 +89,7 @@ impl InstanceEntry {
             && self.endpoint.is_none()
             && self.desired.is_none()
             && self.reserved.is_none()
+            && self.images.is_none()
     }
 }
 
@@ -303,6 +306,9 @@ impl State {
             (Key::InstanceReserved(c, id), Update::InstanceReserved(value)) => {
                 return self.set_instance((c, id), |entry| entry.reserved = value);
             }
+            (Key::InstanceImages(c, id), Update::InstanceImages(value)) => {
+                return self.set_instance((c, id), |entry| entry.images = value);
+            }
             (Key::Task(c, id), Update::Task(value)) => return self.set_record((c, id), value),
             (Key::TaskStatus(c, id), Update::TaskStatus(value)) => {
                 return self.set_task_part((c, id), |status, _| *status = value);
@@ -494,6 +500,7 @@ enum Update {
     InstanceEndpoint(Option<Stored<MetadataEndpoint>>),
     InstanceDesired(Option<Stored<InstanceDesired>>),
     InstanceReserved(Option<Stored<Reserved>>),
+    InstanceImages(Option<Stored<PulledImages>>),
     Task(Option<Stored<TaskRecord>>),
     TaskStatus(Option<Stored<TaskStatus>>),
     TaskLost(Option<Stored<TaskLost>>),
@@ -518,6 +525,7 @@ impl Update {
             Key::InstanceEndpoint(..) => Self::InstanceEndpoint(read(raw)?),
             Key::InstanceDesired(..) => Self::InstanceDesired(read(raw)?),
             Key::InstanceReserved(..) => Self::InstanceReserved(read(raw)?),
+            Key::InstanceImages(..) => Self::InstanceImages(read(raw)?),
             Key::Task(c, id) => Self::Task(read_of(raw, |r: &TaskRecord| {
                 r.cluster == *c && r.id == *id
             })?),

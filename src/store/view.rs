@@ -219,6 +219,7 @@ impl Follower {
 mod tests {
     use super::*;
 
+    use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use async_trait::async_trait;
@@ -249,6 +250,7 @@ mod tests {
             dns_names: Vec::new(),
             ports: Vec::new(),
             gpus: std::collections::BTreeMap::new(),
+            images: BTreeMap::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A running server, and what it serves.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -348,6 +349,7 @@ impl World {
                 rollout_reason: "ECS deployment ecs-svc/0000000000000000001 completed.".to_owned(),
                 desired_count: spec.desired_count,
                 failed_tasks: 0,
+                images: BTreeMap::new(),
                 created_at: at,
                 updated_at: at,
             }];
@@ -421,6 +423,7 @@ impl World {
             dns_names: vec!["web".to_owned()],
             ports: Vec::new(),
             gpus: Default::default(),
+            images: BTreeMap::new(),
         }
     }
 

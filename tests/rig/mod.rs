@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,6 +183,7 @@ impl Rig {
             dns_names: vec![service.to_owned()],
             ports: Vec::new(),
             gpus: std::collections::BTreeMap::new(),
+            images: BTreeMap::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Tests of the decisions: each sentence of the semantics by example, golden plans of whole lives, and properties.
 
+mod images;
 mod properties;
 mod rules;
 mod world;
@@ -49,6 +50,7 @@ pub(super) fn record(spec: &TaskSpec) -> TaskRecord {
         dns_names: Vec::new(),
         ports: Vec::new(),
         gpus: BTreeMap::new(),
+        images: BTreeMap::new(),
     }
 }
 
@@ -132,6 +134,7 @@ impl Scene {
         let present = ImageFact::Present {
             digest: None,
             pulled: None,
+            ours: false,
         };
         let facts = Facts {
             images: spec

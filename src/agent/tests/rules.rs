@@ -548,6 +548,7 @@ fn images_are_pulled_for_all_containers_at_once_whatever_they_depend_on() {
     let pulled = ImageFact::Present {
         digest: Some("sha256:abc".to_owned()),
         pulled: Some((at(3), at(6))),
+        ours: true,
     };
     scene
         .facts
@@ -826,18 +827,12 @@ fn a_pull_that_fails_for_good_stops_the_whole_task() {
     let status = scene.status();
     assert_eq!(
         status.stopped_reason.as_deref(),
-        Some("CannotPullContainerError: no luck")
+        Some(
+            "CannotPullContainerError: no luck; check the image's name and tag, and that it was pushed to docker.io"
+        )
     );
     assert_eq!(status.stop_code, Some(StopCode::TaskFailedToStart));
     assert_eq!(scene.actions(), Vec::<String>::new());
-}
-
-#[test]
-fn an_image_that_the_engine_has_is_used_without_asking_a_registry() {
-    assert_eq!(
-        Scene::of(one()).actions(),
-        ["create container web: the task is to run"]
-    );
 }
 
 #[test]

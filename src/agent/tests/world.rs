@@ -154,6 +154,7 @@ impl World {
                 let fact = ImageFact::Present {
                     digest: None,
                     pulled: Some((now, now)),
+                    ours: true,
                 };
                 self.scene.facts.images.insert(image.clone(), fact);
             }

@@ -1,5 +1,6 @@
 //! Deciding a request: which tasks are to run where. Pure; the ids come in.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::request::{NotPlaced, RunError, RunOutcome, RunRequest};
@@ -96,6 +97,8 @@ pub(super) fn decide(
             dns_names: Vec::new(),
             ports,
             gpus,
+            // Each resolves its tags for itself, as on ECS: only services settle them.
+            images: BTreeMap::new(),
         };
         if let Some(booked) = reserved.get_mut(&record.instance) {
             let held = Reservation::of(Some(&overridden), &record.ports, &record.gpus);

@@ -37,8 +37,10 @@ pub struct Limits {
     pub stop: Duration,
     /// Removing a container, and making or removing networks, volumes and images.
     pub change: Duration,
-    /// A pull without any progress.
+    /// A pull without any progress (the ECS agent's `ECS_IMAGE_PULL_INACTIVITY_TIMEOUT`).
     pub pull_silence: Duration,
+    /// A whole pull (the ECS agent's `ECS_IMAGE_PULL_TIMEOUT`).
+    pub pull: Duration,
     /// Importing an image.
     pub import: Duration,
 }
@@ -52,7 +54,8 @@ impl Default for Limits {
             start: Duration::from_secs(180),
             stop: Duration::from_secs(30),
             change: Duration::from_secs(120),
-            pull_silence: Duration::from_secs(600),
+            pull_silence: Duration::from_secs(60),
+            pull: Duration::from_secs(2 * 60 * 60),
             import: Duration::from_secs(300),
         }
     }

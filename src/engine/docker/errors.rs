@@ -95,6 +95,16 @@ pub(super) fn timed_out(
     )
 }
 
+/// The failure of a pull that did not go on, or not to its end, within its limit. The engine drops it with the connection.
+pub(super) fn pull_stalled(target: &str, what: &str, limit: std::time::Duration) -> EngineError {
+    EngineError::new(
+        "pull image",
+        target,
+        ErrorKind::RegistryUnavailable,
+        format!("{what} within {} s", limit.as_secs()),
+    )
+}
+
 /// Whether the engine refused the API version, which happens once it was upgraded under us. Nothing was applied.
 pub(super) fn is_version_refused(error: &EngineError) -> bool {
     error.kind == ErrorKind::Unsupported && error.message.contains("client version")
@@ -171,14 +181,25 @@ pub(super) fn classify(asked: Asked, status: u16, message: &str) -> ErrorKind {
 
 fn classify_pull(status: u16, text: &str) -> ErrorKind {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if has(&["toomanyrequests", "too many requests", "rate limit"]) {
+    if has(&[
+        "toomanyrequests",
+        "too many requests",
+        "rate limit",
+        "rate exceeded",
+    ]) {
         ErrorKind::RateLimited
+    } else if has(&[
+        "no matching manifest",
+        "does not match the specified platform",
+        "cannot be used on this platform",
+    ]) {
+        ErrorKind::NoPlatform
     } else if has(&[
         "manifest unknown",
         "name unknown",
-        "no matching manifest",
         "manifest for",
         "not found: manifest",
+        "repository name not known",
     ]) {
         ErrorKind::ImageNotFound
     } else if has(&[
@@ -186,7 +207,11 @@ fn classify_pull(status: u16, text: &str) -> ErrorKind {
         "authentication required",
         "no basic auth credentials",
         "incorrect username or password",
-        "denied",
+        "403 forbidden",
+        "access denied",
+        "denied:",
+        ": denied",
+        "is denied",
     ]) {
         ErrorKind::Unauthorized
     } else if has(&["invalid reference format", "invalid repository name"]) {
@@ -363,7 +388,7 @@ mod tests {
             ),
             (
                 "no matching manifest for linux/arm64/v8 in the manifest list entries",
-                ErrorKind::ImageNotFound,
+                ErrorKind::NoPlatform,
             ),
             (
                 "pull access denied for x, repository does not exist or may require 'docker login': denied",
@@ -372,6 +397,26 @@ mod tests {
             (
                 "Head \"https://r/v2/x/manifests/1\": no basic auth credentials",
                 ErrorKind::Unauthorized,
+            ),
+            (
+                "error parsing HTTP 403 response body: denied: requested access to the resource is denied",
+                ErrorKind::Unauthorized,
+            ),
+            (
+                "failed to register layer: open /var/lib/docker/tmp/x: permission denied",
+                ErrorKind::Unknown,
+            ),
+            (
+                "received unexpected HTTP status: 429 Too Many Requests",
+                ErrorKind::RateLimited,
+            ),
+            (
+                "image operating system \"windows\" cannot be used on this platform",
+                ErrorKind::NoPlatform,
+            ),
+            (
+                "failed to register layer: write /bin/x: no space left on device",
+                ErrorKind::Exhausted,
             ),
             (
                 "Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: no such host",

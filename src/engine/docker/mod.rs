@@ -17,9 +17,9 @@ use super::endpoint::Endpoint;
 use super::reference::Reference;
 use super::{
     Attachment, CreateBody, Engine, EngineError, EngineEvent, EngineInfo, EngineResult,
-    EngineStream, ErrorKind, ExecOptions, ExecSession, ImageInfo, LabelFilter, LogOptions,
-    NetworkBody, ObservedContainer, ObservedNetwork, ObservedVolume, OutputChunk, PullProgress,
-    RegistryAuth, VolumeBody,
+    EngineStream, ErrorKind, ExecOptions, ExecSession, ImageInfo, LabelFilter, ListedImage,
+    LogOptions, NetworkBody, ObservedContainer, ObservedNetwork, ObservedVolume, OutputChunk,
+    PullProgress, RegistryAuth, VolumeBody,
 };
 use crate::model::Timestamp;
 
@@ -94,6 +94,42 @@ impl DockerEngine {
             .system_time
             .as_deref()
             .and_then(Timestamp::parse_rfc3339))
+    }
+
+    /// Pulls `image`, which has a tag or a digest, and tells how far that is.
+    async fn pull(
+        &self,
+        what: What<'_>,
+        options: query::CreateImageOptions,
+        auth: Option<&RegistryAuth>,
+        progress: &(dyn Fn(PullProgress) + Send + Sync),
+    ) -> EngineResult<()> {
+        let silence = self.client.limits.pull_silence;
+        let silent = || errors::pull_stalled(what.target, "the pull made no progress", silence);
+        let (lines, first) = self
+            .client
+            .call(what, self.client.limits.pull, |docker| async move {
+                let mut lines =
+                    docker.create_image(Some(options), None, auth.map(request::credentials));
+                let first = match tokio::time::timeout(silence, lines.next()).await {
+                    Ok(line) => Some(line.transpose()?),
+                    Err(_) => None,
+                };
+                Ok((lines, first))
+            })
+            .await?;
+        let mut lines = Box::pin(lines);
+        let mut meter = pull::PullMeter::default();
+        let mut line = first.ok_or_else(silent)?;
+        while let Some(told) = line {
+            progress(meter.take(&told));
+            line = tokio::time::timeout(silence, lines.next())
+                .await
+                .map_err(|_| silent())?
+                .transpose()
+                .map_err(|error| what.failed(&error))?;
+        }
+        Ok(())
     }
 
     /// Opens a raw connection to a container or a command.
@@ -281,6 +317,17 @@ impl Engine for DockerEngine {
         }
     }
 
+    async fn list_images(&self) -> EngineResult<Vec<ListedImage>> {
+        let what = What::new("list images of", &self.place);
+        let listed = self
+            .client
+            .call(what, self.client.limits.list, |docker| {
+                docker.list_images(None::<query::ListImagesOptions>)
+            })
+            .await?;
+        Ok(listed.into_iter().map(observe::listed_image).collect())
+    }
+
     async fn pull_image(
         &self,
         reference: &str,
@@ -305,28 +352,16 @@ impl Engine for DockerEngine {
             platform: platform.unwrap_or_default().to_owned(),
             ..Default::default()
         };
-        let silence = self.client.limits.pull_silence;
-        let (lines, first) = self
-            .client
-            .call(what, silence, |docker| async move {
-                let mut lines =
-                    docker.create_image(Some(options), None, auth.map(request::credentials));
-                let first = lines.next().await.transpose()?;
-                Ok((lines, first))
+        let limit = self.client.limits.pull;
+        tokio::time::timeout(limit, self.pull(what, options, auth, progress))
+            .await
+            .unwrap_or_else(|_| {
+                Err(errors::pull_stalled(
+                    reference,
+                    "the pull was not done",
+                    limit,
+                ))
             })
-            .await?;
-        let mut lines = Box::pin(lines);
-        let mut meter = pull::PullMeter::default();
-        let mut line = first;
-        while let Some(told) = line {
-            progress(meter.take(&told));
-            line = tokio::time::timeout(silence, lines.next())
-                .await
-                .map_err(|_| errors::timed_out(what.operation, reference, silence))?
-                .transpose()
-                .map_err(|error| what.failed(&error))?;
-        }
-        Ok(())
     }
 
     async fn import_image(

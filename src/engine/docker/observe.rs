@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bollard::models;
 
 use crate::engine::{
-    ContainerState, EngineInfo, ImageInfo, ObservedContainer, ObservedNetwork, ObservedVolume,
-    PublishedPort,
+    ContainerState, EngineInfo, ImageInfo, ListedImage, ObservedContainer, ObservedNetwork,
+    ObservedVolume, PublishedPort,
 };
 use crate::model::{HealthStatus, Protocol, Timestamp};
 
@@ -176,6 +176,15 @@ pub(super) fn image(answer: models::ImageInspect) -> ImageInfo {
             .unwrap_or(0),
         entrypoint: config.entrypoint.unwrap_or_default(),
         cmd: config.cmd.unwrap_or_default(),
+    }
+}
+
+/// An image of a list.
+pub(super) fn listed_image(answer: models::ImageSummary) -> ListedImage {
+    ListedImage {
+        id: answer.id,
+        repo_tags: answer.repo_tags,
+        repo_digests: answer.repo_digests,
     }
 }
 

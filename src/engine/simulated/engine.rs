@@ -19,8 +19,9 @@ use super::state::Refusal;
 use super::{Call, Shared, Simulated};
 use crate::engine::{
     Attachment, CreateBody, Engine, EngineEvent, EngineInfo, EngineResult, EngineStream, ErrorKind,
-    ExecOptions, ExecSession, ImageInfo, LabelFilter, LogOptions, NetworkBody, ObservedContainer,
-    ObservedNetwork, ObservedVolume, OutputChunk, PullProgress, RegistryAuth, VolumeBody,
+    ExecOptions, ExecSession, ImageInfo, LabelFilter, ListedImage, LogOptions, NetworkBody,
+    ObservedContainer, ObservedNetwork, ObservedVolume, OutputChunk, PullProgress, RegistryAuth,
+    VolumeBody,
 };
 use crate::model::Timestamp;
 
@@ -131,6 +132,11 @@ impl Engine for Simulated {
         .await
     }
 
+    async fn list_images(&self) -> EngineResult<Vec<ListedImage>> {
+        self.read(Operation::ListImages, "", |state| Ok(state.list_images()))
+            .await
+    }
+
     async fn pull_image(
         &self,
         reference: &str,
@@ -145,7 +151,7 @@ impl Engine for Simulated {
             let architecture = platform.and_then(|platform| platform.split('/').nth(1));
             if architecture.is_some_and(|wanted| wanted != state.options.architecture) {
                 return Err(Refusal::new(
-                    ErrorKind::ImageNotFound,
+                    ErrorKind::NoPlatform,
                     format!(
                         "no matching manifest for {} in the manifest list entries",
                         platform.unwrap_or_default()

@@ -47,6 +47,8 @@ operations! {
     RemoveContainer => "remove container",
     /// `image`.
     InspectImage => "inspect image",
+    /// `list_images`.
+    ListImages => "list images",
     /// `pull_image`.
     PullImage => "pull image",
     /// `import_image`.

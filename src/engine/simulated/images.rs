@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::state::{Answer, Refusal, State};
-use crate::engine::{ErrorKind, ImageInfo};
+use crate::engine::{ErrorKind, ImageInfo, ListedImage};
 
 /// What a registry answers to a pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,10 @@ pub enum RegistryAnswer {
     Unauthorized,
     /// It limits us.
     RateLimited,
+    /// It limits us, and says for how long.
+    RateLimitedFor(Duration),
+    /// It has the image for other architectures only.
+    OtherPlatform,
     /// It cannot be reached.
     Unavailable,
 }
@@ -140,6 +144,15 @@ impl State {
         })
     }
 
+    pub fn list_images(&self) -> Vec<ListedImage> {
+        let listed = |image: &Image| ListedImage {
+            id: image.id.clone(),
+            repo_tags: image.repo_tags.iter().cloned().collect(),
+            repo_digests: image.repo_digests.iter().cloned().collect(),
+        };
+        self.images.values().map(listed).collect()
+    }
+
     /// What the registry answers for that reference, and how long a good answer takes.
     pub fn ask_registry(&self, reference: &str) -> Answer<Duration> {
         let normal = normalise(reference);
@@ -165,6 +178,17 @@ impl State {
             Some(RegistryAnswer::RateLimited) => Err(Refusal::new(
                 ErrorKind::RateLimited,
                 "toomanyrequests: You have reached your pull rate limit.",
+            )),
+            Some(RegistryAnswer::RateLimitedFor(wait)) => Err(Refusal::new(
+                ErrorKind::RateLimited,
+                format!("toomanyrequests: retry-after: {}s", wait.as_secs()),
+            )),
+            Some(RegistryAnswer::OtherPlatform) => Err(Refusal::new(
+                ErrorKind::NoPlatform,
+                format!(
+                    "no matching manifest for linux/{} in the manifest list entries",
+                    self.options.architecture
+                ),
             )),
             Some(RegistryAnswer::Unavailable) => Err(Refusal::new(
                 ErrorKind::RegistryUnavailable,
@@ -273,44 +297,62 @@ impl State {
         Ok(())
     }
 
+    /// Takes a name of an image away, and removes the image with its last one. With the last tag of a repository its digests
+    /// there go too.
     pub fn remove_image(&mut self, reference: &str) -> Answer<()> {
         let image = self.find_image(reference).cloned().ok_or_else(|| {
             Refusal::new(ErrorKind::NotFound, format!("No such image: {reference}"))
         })?;
-        let tag = normalise(reference);
-        let only_untag = image.repo_tags.contains(&tag) && image.repo_tags.len() > 1;
-        if !only_untag {
-            let user = self
-                .containers
-                .values()
-                .find(|container| container.image_id == image.id);
-            if let Some(user) = user {
+        let named = normalise(reference);
+        let named = match named.split_once('@') {
+            Some((_, digest)) => format!("{}@{digest}", repository(&named)),
+            None => named,
+        };
+        let (mut tags, mut digests) = (image.repo_tags.clone(), image.repo_digests.clone());
+        let of_one_repository = is_of_one_repository(&tags, &digests);
+        if tags.remove(&named) {
+            let of = repository(&named);
+            if tags.iter().all(|tag| repository(tag) != of) {
+                digests.retain(|digest| repository(digest) != of);
+            }
+        } else if !digests.remove(&named) {
+            // By its id.
+            if !of_one_repository && tags.len() + digests.len() > 1 {
                 return Err(Refusal::new(
                     ErrorKind::Conflict,
                     format!(
-                        "conflict: unable to remove repository reference \"{reference}\" (must force) - container {} is \
-                         using its referenced image {}",
-                        user.id.get(..12).unwrap_or(&user.id),
-                        image.id
+                        "conflict: unable to delete {reference} (must be forced) - image is referenced in multiple repositories"
                     ),
                 ));
             }
+            tags.clear();
+            digests.clear();
         }
-        for gone in image
-            .repo_tags
-            .iter()
-            .filter(|other| !only_untag || **other == tag)
-        {
+        let goes = tags.is_empty() && digests.is_empty();
+        let user = self
+            .containers
+            .values()
+            .find(|container| container.image_id == image.id);
+        if let Some(user) = user.filter(|_| goes || of_one_repository) {
+            return Err(Refusal::new(
+                ErrorKind::Conflict,
+                format!(
+                    "conflict: unable to remove repository reference \"{reference}\" (must force) - container {} is \
+                     using its referenced image {}",
+                    user.id.get(..12).unwrap_or(&user.id),
+                    image.id
+                ),
+            ));
+        }
+        for gone in image.repo_tags.difference(&tags) {
             self.tags.remove(gone);
         }
-        if only_untag {
-            if let Some(image) = self.images.get_mut(&image.id) {
-                image.repo_tags.remove(&tag);
-            }
-            self.emit_resource("image", "untag", &image.id, &[("name", &tag)]);
-        } else {
+        if goes {
             self.images.remove(&image.id);
             self.emit_resource("image", "delete", &image.id, &[("name", &image.id)]);
+        } else if let Some(left) = self.images.get_mut(&image.id) {
+            (left.repo_tags, left.repo_digests) = (tags, digests);
+            self.emit_resource("image", "untag", &image.id, &[("name", &named)]);
         }
         Ok(())
     }
@@ -347,6 +389,16 @@ impl State {
             Err("executable file not found in $PATH".to_owned())
         }
     }
+}
+
+/// Whether all names of an image are of one repository, and at most one of them is a tag.
+fn is_of_one_repository(tags: &BTreeSet<String>, digests: &BTreeSet<String>) -> bool {
+    let repositories: BTreeSet<String> = tags
+        .iter()
+        .chain(digests)
+        .map(|name| repository(name))
+        .collect();
+    tags.len() <= 1 && repositories.len() == 1
 }
 
 fn files_of(rootfs: &Bytes) -> std::io::Result<BTreeSet<String>> {

@@ -29,10 +29,11 @@ pub use identity::{Recovery, is_same};
 use std::collections::BTreeMap;
 
 use super::labels;
+use super::reference::Reference;
 use super::{EngineInfo, NetworkBody, VolumeBody};
 use crate::model::{
-    ClusterName, InstanceId, LogConfig, NamespaceMode, NetworkMode, NfsExport, TaskRecord,
-    TaskSpec, VolumeKind, VolumeSpec,
+    ClusterName, ContainerSpec, InstanceId, LogConfig, NamespaceMode, NetworkMode, NfsExport,
+    TaskRecord, TaskSpec, VolumeKind, VolumeSpec,
 };
 
 /// Where a task is created, as far as its containers depend on it.
@@ -80,6 +81,15 @@ impl From<&EngineInfo> for EngineFacts {
             cpus: info.cpus,
         }
     }
+}
+
+/// The image that a container of a task is created from: the definition's, or the digest that its deployment is pinned to.
+pub fn image(record: &TaskRecord, container: &ContainerSpec) -> String {
+    record
+        .images
+        .get(&container.name)
+        .and_then(|digest| Some(Reference::parse(&container.image).ok()?.at_digest(digest)))
+        .unwrap_or_else(|| container.image.clone())
 }
 
 /// Whether a task has a pause container: one that owns the namespaces its containers share.

@@ -39,6 +39,7 @@ fn record(spec: &TaskSpec) -> TaskRecord {
         dns_names: vec!["web".to_owned()],
         ports: Vec::new(),
         gpus: BTreeMap::new(),
+        images: BTreeMap::new(),
     }
 }
 

@@ -197,10 +197,11 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     row("containerDefinitions[].dependsOn[].condition", Honoured),
     row("containerDefinitions[].startTimeout", Honoured),
     row("containerDefinitions[].stopTimeout", Honoured),
-    by_value(
+    row(
         "containerDefinitions[].versionConsistency",
-        NotYet("a tag is pulled as it stands when each task starts; write a digest to pin it"),
-        &[("disabled", Honoured)],
+        Differs(
+            "the first task that has its image pins the tag; tasks that are started together resolve it each on their own instance",
+        ),
     ),
     row("containerDefinitions[].hostname", Honoured),
     row("containerDefinitions[].user", Honoured),
@@ -607,4 +608,12 @@ pub(super) const CLUSTER: &[Row] = &[
     row("environmentFiles", Honoured),
     row("environmentFiles.path", Honoured),
     row("environmentFiles.names", Honoured),
+    row("imagePullBehavior", Honoured),
+    row("imageCleanup", Honoured),
+    row("imageCleanup.enabled", Honoured),
+    row("imageCleanup.intervalSeconds", Honoured),
+    row("imageCleanup.minimumAgeSeconds", Honoured),
+    row("imageCleanup.imagesPerCycle", Honoured),
+    row("imageCleanup.includeUntracked", Honoured),
+    row("imageCleanup.exclude", Honoured),
 ];

@@ -61,6 +61,14 @@ pub struct Cluster {
     /// Where `environmentFiles` of type `s3` are found.
     #[schemars(extend("x-longshore" = true))]
     pub environment_files: Option<EnvironmentFileDirectory>,
+    /// When a registry is asked for an image: `default` for each task, with an image that the engine has as the fallback;
+    /// `always` for each task, without it; `once` for an image that Longshore has not pulled before; `prefer-cached` for
+    /// one that the engine has not.
+    #[schemars(extend("x-longshore" = true, "default" = "default"))]
+    pub image_pull_behavior: Option<ImagePullBehavior>,
+    /// When images that nobody uses any more are removed from the engines.
+    #[schemars(extend("x-longshore" = true))]
+    pub image_cleanup: Option<ImageCleanup>,
 }
 
 /// A log driver that stands for another.
@@ -146,6 +154,40 @@ pub struct EnvironmentFileDirectory {
     #[serde(default)]
     #[schemars(extend("x-longshore" = true))]
     pub names: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImagePullBehavior {
+    Default,
+    Always,
+    Once,
+    PreferCached,
+}
+
+/// The removal of images that nobody uses any more.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageCleanup {
+    /// Whether images are removed; unless told, they are with every pull behaviour but `prefer-cached`.
+    #[schemars(extend("x-longshore" = true))]
+    pub enabled: Option<bool>,
+    /// Seconds between two cycles.
+    #[schemars(range(min = 600), extend("x-longshore" = true, "default" = 1800))]
+    pub interval_seconds: Option<u32>,
+    /// Seconds since its pull before an image may be removed.
+    #[schemars(extend("x-longshore" = true, "default" = 3600))]
+    pub minimum_age_seconds: Option<u32>,
+    /// Most images that one cycle removes.
+    #[schemars(range(min = 1), extend("x-longshore" = true, "default" = 5))]
+    pub images_per_cycle: Option<u32>,
+    /// Whether images that Longshore did not pull are removed too, once they have been unused for the minimum age.
+    #[schemars(extend("x-longshore" = true, "default" = false))]
+    pub include_untracked: Option<bool>,
+    /// Images that are kept though they are untracked, as `name:tag`, or as `name` for all tags.
+    #[serde(default)]
+    #[schemars(extend("x-longshore" = true))]
+    pub exclude: Vec<String>,
 }
 
 /// A setting of a cluster.
