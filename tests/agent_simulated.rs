@@ -601,7 +601,7 @@ async fn a_store_lost_while_tasks_run_is_restored_and_nothing_restarts() {
     .await;
     let back = recover(&engine.containers());
     assert_eq!(back.tasks.len(), 2);
-    let lost = back.lost_from(&fresh.view.read());
+    let lost = back.lost_from(&fresh.view.read(), 0);
     for task in lost.tasks.values() {
         fresh
             .place(&lost.specs[&task.record.spec], &task.record)

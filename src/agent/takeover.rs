@@ -14,7 +14,7 @@ use crate::model::{
     ClusterName, DeploymentId, DesiredStatus, RevisionRef, ServiceName, SpecHash, StopCode,
     StopOrder, TaskId, TaskRecord, TaskSpec, Timestamp,
 };
-use crate::store::State;
+use crate::store::{Revision, State};
 
 /// What containers tell of the store that they were made from.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -84,10 +84,13 @@ pub fn recover(observed: &[ObservedContainer]) -> Recovered {
 }
 
 impl Recovered {
-    /// The part that `state` lost: tasks that it does not have and that are newer than all it knows. A task that it knew and
-    /// has no more was deleted, and stays so.
+    /// The part that `state` lost: tasks that it does not have, and that were ordered after the revision `found_at` at which the
+    /// store was found when the process started, or before the store was made. A task that it knew and has no more was
+    /// deleted, and stays so.
+    ///
+    /// Not the state's own revision: it rises while one engine after another is looked at.
     #[must_use]
-    pub fn lost_from(&self, state: &State) -> Self {
+    pub fn lost_from(&self, state: &State, found_at: Revision) -> Self {
         let mut lost = Self {
             max_seq: self.max_seq,
             unknown: self.unknown.clone(),
@@ -95,7 +98,9 @@ impl Recovered {
         };
         for task in self.tasks.values() {
             let known = state.task(&task.record.cluster, &task.record.id).is_some();
-            if known || task.seq <= state.revision {
+            let made = state.meta.as_ref().map(|meta| meta.created_at);
+            let is_older = made.is_some_and(|made| task.record.created_at < made);
+            if known || (task.seq <= found_at && !is_older) {
                 continue;
             }
             if let Some(spec) = self.specs.get(&task.record.spec) {
@@ -185,12 +190,16 @@ fn told(container: &ObservedContainer, id: &TaskId) -> Option<Recovery> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
     use crate::agent::tests::{at, exited, record, running, task};
     use crate::engine::translate::{Additions, Context, EngineFacts, container_body};
     use crate::model::{RunToken, Standalone};
+    use crate::store::{Meta, Stored};
 
     /// A container of the task with the labels that Longshore gives it, made at the store's revision `seq`.
     fn labelled(record: &TaskRecord, spec: &TaskSpec, name: &str, seq: u64) -> ObservedContainer {
@@ -320,11 +329,44 @@ mod tests {
         let (b, _) = one("b", 2, 2);
         let back = recover(&[labelled(&a, &spec, "web", 5), labelled(&b, &spec, "web", 9)]);
         let state = state_at(7);
-        let lost = back.lost_from(&state);
+        let lost = back.lost_from(&state, 7);
         assert_eq!(lost.tasks.keys().collect::<Vec<_>>(), [&b.id]);
         assert_eq!(lost.revisions.len(), 1);
         assert_eq!(lost.max_seq, 9);
         let newer = state_at(9);
-        assert!(back.lost_from(&newer).is_empty());
+        assert!(back.lost_from(&newer, 9).is_empty());
+    }
+
+    #[test]
+    fn what_a_new_store_wrote_meanwhile_does_not_make_older_tasks_known() {
+        let (a, spec) = one("a", 1, 1);
+        let back = recover(&[labelled(&a, &spec, "web", 5)]);
+        // Found empty; the tasks of another engine were taken over since.
+        let lost = back.lost_from(&state_at(20), 0);
+        assert_eq!(lost.tasks.keys().collect::<Vec<_>>(), [&a.id]);
+    }
+
+    #[test]
+    fn a_task_that_is_older_than_the_store_was_lost_with_the_one_before() {
+        let (a, spec) = one("a", 1, 1);
+        let back = recover(&[labelled(&a, &spec, "web", 5)]);
+        let made = |created_at: Timestamp| {
+            let mut state = state_at(20);
+            let meta = Meta {
+                format: 1,
+                folder: "/srv".to_owned(),
+                owner: "0".repeat(16),
+                created_at,
+                written_by: String::new(),
+            };
+            state.meta = Some(Stored {
+                value: Arc::new(meta),
+                revision: 1,
+            });
+            state
+        };
+        let after = a.created_at.plus(Duration::from_secs(1));
+        assert!(!back.lost_from(&made(after), 20).is_empty());
+        assert!(back.lost_from(&made(a.created_at), 20).is_empty());
     }
 }

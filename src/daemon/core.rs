@@ -2,7 +2,7 @@
 //! daemon but its state directory, its socket and its way to the folder, so that the simulation runs the very same.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::clock::{SharedClock, SharedIds};
 use crate::controller::Controller;
 use crate::engine::lease::Holder;
 use crate::manifest::source::Scan;
-use crate::store::{Redb, SharedStore, StoreError, View};
+use crate::store::{Redb, Revision, SharedStore, StoreError, View};
 
 /// What a [`Core`] is made of.
 pub struct Parts {
@@ -37,6 +37,8 @@ pub struct Parts {
     pub file: Option<Arc<Redb>>,
     /// What is seen of the store; it has listed it.
     pub view: Arc<View>,
+    /// The revision at which the store was found, before this process wrote anything.
+    pub found_at: Revision,
     /// Where the instances' engines are.
     pub engines: Engines,
     /// In whose name clusters are held.
@@ -75,6 +77,8 @@ impl Core {
             store: parts.store,
             file: parts.file,
             view: parts.view,
+            found_at: parts.found_at,
+            taken_over: Mutex::default(),
             engines: parts.engines,
             api_engines: api::Engines::default(),
             holder: parts.holder,

@@ -6,8 +6,9 @@
 //!
 //! It stops in the reverse order, and never stops a container: they keep running while Longshore is down.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use crate::clock::{RandomIds, SharedClock, SharedIds, SystemClock};
 use crate::controller::Controller;
 use crate::engine::lease::Holder;
 use crate::manifest::{self, watch::WatchOptions};
-use crate::store::{Redb, SharedStore, View};
+use crate::store::{Redb, Revision, SharedStore, View};
 
 mod clusters;
 mod control;
@@ -37,7 +38,7 @@ pub use self::core::{Core, Parts};
 pub use clusters::InstanceReport;
 pub use engines::{EngineChoice, Engines};
 pub use instance::InstanceState;
-pub use state::{directory as state_directory, name_of as state_name};
+pub use state::{directory as state_directory, name_of as state_name, take as take_store};
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -92,6 +93,10 @@ pub struct Shared {
     /// The store, where it is a file.
     pub file: Option<Arc<Redb>>,
     pub view: Arc<View>,
+    /// The revision at which the store was found, before this process wrote anything.
+    pub found_at: Revision,
+    /// Engines that were looked at for what a lost store forgot.
+    pub taken_over: Mutex<BTreeSet<takeover::TakenOver>>,
     pub engines: Engines,
     pub api_engines: api::Engines,
     pub holder: Holder,
@@ -130,6 +135,7 @@ impl Daemon {
         let stop = CancellationToken::new();
         let view = View::start(Arc::clone(&kept.store), stop.clone());
         view.caught_up(0).await.map_err(|e| other(&e))?;
+        let found_at = view.read().revision;
         let owner =
             state::claim(&kept, &view, &folder, options.take_over, &ids, clock.now()).await?;
 
@@ -165,6 +171,7 @@ impl Daemon {
             store: kept.store,
             file: kept.file,
             view,
+            found_at,
             holder,
         })
         .await

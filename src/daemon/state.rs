@@ -113,7 +113,20 @@ pub async fn claim(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         take_over,
     };
-    let claim = crate::store::claim(stored.as_deref(), &claimant, now).map_err(|e| other(&e))?;
+    take(&kept.store, view, &claimant, now).await?;
+    Ok(owner)
+}
+
+/// Makes the store the claimant's, or says why it cannot be. A store that nobody had says from now on when it was first taken.
+pub async fn take(
+    store: &SharedStore,
+    view: &View,
+    claimant: &Claimant,
+    now: Timestamp,
+) -> Result<(), StartError> {
+    let other = |error: &dyn std::fmt::Display| StartError::Other(error.to_string());
+    let stored = view.read().meta.clone();
+    let claim = crate::store::claim(stored.as_deref(), claimant, now).map_err(|e| other(&e))?;
     if let Claim::TakenOver { from, .. } = &claim {
         tracing::warn!(
             "this state belonged to {} (owner {}); it is taken over",
@@ -122,33 +135,10 @@ pub async fn claim(
         );
     }
     if stored.as_deref() != Some(claim.meta()) {
-        let epoch = kept.store.acquire("folder").await.map_err(|e| other(&e))?;
+        let epoch = store.acquire("folder").await.map_err(|e| other(&e))?;
         let put = Txn::new(&epoch).put_json(keys::META, claim.meta());
-        let revision = put.commit(&kept.store).await.map_err(|e| other(&e))?;
+        let revision = put.commit(store).await.map_err(|e| other(&e))?;
         view.caught_up(revision).await.map_err(|e| other(&e))?;
     }
-    Ok(owner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_state_directories_of_one_name_have_two_sockets() {
-        let (one, two) = (Path::new("/srv/one/state"), Path::new("/srv/two/state"));
-        assert_ne!(name_of(one), name_of(two));
-        assert!(name_of(one).starts_with("state-"));
-        assert_eq!(name_of(one), name_of(one));
-    }
-
-    #[test]
-    fn a_state_directory_that_is_reached_by_a_link_has_the_same_socket() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let link = dir.path().join("link");
-        let real = dir.path().join("real");
-        std::fs::create_dir(&real).expect("a directory");
-        std::os::unix::fs::symlink(&real, &link).expect("a link");
-        assert_eq!(name_of(&link), name_of(&real));
-    }
+    Ok(())
 }

@@ -1,8 +1,8 @@
 //! Taking over what runs when the store was lost, or an older one was restored (P4): the engine's labels tell what the
 //! store forgot. Nothing is started, stopped or removed by it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use serde_json::json;
 
@@ -10,12 +10,17 @@ use super::Shared;
 use crate::agent::takeover::{Recovered, recover};
 use crate::engine::{ObservedContainer, SharedEngine, labels};
 use crate::model::{
-    ClusterSpec, InstanceSpec, Reservation, Reserved, TaskDefinitionRecord, TaskSpec,
+    ClusterName, ClusterSpec, InstanceId, InstanceSpec, Reservation, Reserved,
+    TaskDefinitionRecord, TaskSpec,
 };
 use crate::store::{Epoch, State, Txn, keys};
 
-/// Looks at this owner's containers on the engine and writes what the store does not know. Returns the highest
-/// `longshore.seq` among them, which is then accounted for.
+/// An engine as an instance of a cluster, by the engine's own id.
+pub type TakenOver = (ClusterName, InstanceId, String);
+
+/// Looks at this owner's containers on the engine and writes what the store does not know: the first time in a process that
+/// the engine is looked at. After that, what the store does not have was deleted. Returns the highest `longshore.seq` among
+/// them, which is then accounted for.
 pub async fn run(
     shared: &Arc<Shared>,
     engine: &SharedEngine,
@@ -35,8 +40,15 @@ pub async fn run(
         .into_iter()
         .partition(|c| c.labels.get(labels::OWNER) == Some(&shared.owner));
     warn_of(&others);
-    let lost = recover(&ours).lost_from(&shared.view.read());
+    let recovered = recover(&ours);
+    let engine_id = engine.info().await.map_err(|e| e.to_string())?.id;
+    let looked_at = (cluster.name.clone(), instance.name.clone(), engine_id);
+    if taken_over(shared).contains(&looked_at) {
+        return Ok(recovered.max_seq);
+    }
+    let lost = recovered.lost_from(&shared.view.read(), shared.found_at);
     if lost.is_empty() {
+        taken_over(shared).insert(looked_at);
         return Ok(lost.max_seq);
     }
     tracing::warn!(
@@ -59,7 +71,15 @@ pub async fn run(
         .caught_up(last)
         .await
         .map_err(|e| e.to_string())?;
+    taken_over(shared).insert(looked_at);
     Ok(lost.max_seq)
+}
+
+fn taken_over(shared: &Shared) -> MutexGuard<'_, BTreeSet<TakenOver>> {
+    shared
+        .taken_over
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Containers of another owner in a cluster of ours: they are left alone, and that is worth saying.
