@@ -11,8 +11,8 @@ use super::placement::InstanceView;
 use super::plan::{Definition, PlanInput, plan};
 use crate::model::{
     ClusterName, ClusterSpec, Desired, Family, Instance, InstanceDesired, InstanceId, Reserved,
-    RevisionRef, ServiceEvent, ServiceName, ServiceRecord, ServiceSpec, SpecHash, TaskSpec,
-    Timestamp,
+    RevisionRef, ServiceEvent, ServiceName, ServiceRecord, ServiceSpec, ServiceStatus, SpecHash,
+    TaskSpec, Timestamp,
 };
 use crate::store::state::{ServiceKey, TaskEntry};
 use crate::store::{Revision, State, Stored};
@@ -94,7 +94,7 @@ impl Targets {
     /// Whether both want the same of that service.
     pub fn agrees_on(&self, other: &Self, state: &State, key: &ServiceKey) -> bool {
         match (self.service(key), other.service(key)) {
-            (None, None) => true,
+            (None, None) => self.desired.incomplete == other.desired.incomplete,
             (Some(a), Some(b)) => {
                 // A cluster's settings decide about health and ports.
                 self.declared(&key.0) == other.declared(&key.0)
@@ -169,6 +169,8 @@ pub(super) struct Inputs {
     pub key: ServiceKey,
     pub cluster: Arc<ClusterSpec>,
     pub desired: Option<ServiceSpec>,
+    /// Whether the service may be declared where the folder could not be read.
+    pub unknown: bool,
     pub definition: Option<Resolved>,
     pub unregistered: Option<RevisionRef>,
     pub record: Option<Stored<ServiceRecord>>,
@@ -210,6 +212,11 @@ impl Inputs {
         Self {
             key: key.clone(),
             cluster: targets.cluster(state, cluster),
+            unknown: desired.is_none()
+                && targets.desired.incomplete
+                && record
+                    .as_ref()
+                    .is_none_or(|record| record.status == ServiceStatus::Active),
             desired,
             unregistered,
             record,
@@ -228,6 +235,9 @@ impl Inputs {
     }
 
     pub fn plan(&self, now: Timestamp) -> Plan {
+        if self.unknown {
+            return Plan::default();
+        }
         let tasks: Vec<TaskView<'_>> = self
             .tasks
             .values()

@@ -33,7 +33,9 @@ pub(super) fn register(
         let highest = highest.get(family).copied().unwrap_or(0);
         registrar.definition(family, definition, highest);
     }
-    registrar.deregister(desired);
+    if !desired.incomplete {
+        registrar.deregister(desired);
+    }
     registrar.clusters(desired);
     let targets = Targets {
         desired: Arc::clone(desired),

@@ -14,7 +14,8 @@ use super::{Controller, ControllerError};
 use crate::clock::{Clock, SeededIds, SharedClock};
 use crate::model::{
     ClusterName, ClusterSpec, ContainerStatus, Desired, DesiredStatus, LastStatus,
-    RegisteredDefinition, ServiceName, Source, StopCode, TaskId, TaskSpec, TaskStatus, Timestamp,
+    RegisteredDefinition, ServiceName, Source, StopCode, TaskDefinitionRecord, TaskId, TaskSpec,
+    TaskStatus, Timestamp,
 };
 use crate::store::{
     Changed, Epoch, Guard, Key, Listing, Memory, Op, Revision, SharedStore, Store, StoreError, Txn,
@@ -313,6 +314,35 @@ async fn a_service_that_left_the_folder_is_drained_and_after_an_hour_all_of_it_i
     f.pass(3600).await;
     let state = f.view.read();
     assert!(state.services.is_empty() && state.tasks.is_empty() && state.events.is_empty());
+    agent.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_is_removed_only_once_the_whole_folder_was_read() {
+    let f = fixture().await;
+    let agent = f.obedient_agent();
+    f.controller
+        .set_desired(folder(&[("web", 3, task_spec("a"))]));
+    f.pass(60).await;
+    let nothing = folder(&[]);
+    let incomplete = Desired {
+        incomplete: true,
+        ..Desired::clone(&nothing)
+    };
+    f.controller.set_desired(Arc::new(incomplete));
+    f.pass(60).await;
+    assert_eq!(f.wanted("web").len(), 3);
+    let active = |revision: &TaskDefinitionRecord| revision.deregistered_at.is_none();
+    assert!(
+        f.view
+            .read()
+            .revisions
+            .values()
+            .all(|stored| active(stored))
+    );
+    f.controller.set_desired(nothing);
+    f.pass(60).await;
+    assert!(f.wanted("web").is_empty());
     agent.abort();
 }
 

@@ -369,7 +369,8 @@ impl Settling<'_> {
                 );
             }
         }
-        let desired = desired(&taken, &good);
+        let mut desired = desired(&taken, &good);
+        desired.incomplete = matches!(self.pruning, Pruning::Withheld(_));
         Loaded {
             desired,
             held,

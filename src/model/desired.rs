@@ -49,6 +49,10 @@ pub struct Desired {
     pub task_definitions: BTreeMap<Family, (RegisteredDefinition, Source)>,
     /// Services by cluster and name.
     pub services: BTreeMap<ClusterName, BTreeMap<ServiceName, (ServiceSpec, Source)>>,
+    /// Something could not be read, so that what is not in here may be declared all the same. A service that is not here is
+    /// then left as it is (P1): with a store that was lost there may be no last good version of it either.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
 }
 
 impl Desired {
