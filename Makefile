@@ -1,5 +1,5 @@
 # The two commands that do everything:   make demo   and   make test
-.PHONY: demo test build lint fmt bless bench docs clean
+.PHONY: demo test sim build lint fmt bless bench docs clean
 
 build:
 	cargo build --release
@@ -11,6 +11,11 @@ demo:
 ## Every test. Those that need a Docker Engine run when one answers, and fail without one when CI=true.
 test:
 	@scripts/test.sh
+
+## The whole system in virtual time, with crashes and faults: seeds 1 to SEEDS.
+SEEDS ?= 2000
+sim:
+	LONGSHORE_SIM_SEEDS=$(SEEDS) cargo test --test simulation -- --nocapture
 
 lint:
 	cargo fmt --check

@@ -1,0 +1,199 @@
+//! What the simulation saw besides the engines' own history: what was committed and when, what the folder said and when, and
+//! the trace that two runs of one seed must share.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use longshore::clock::SharedClock;
+use longshore::model::{DesiredStatus, LastStatus, TaskRecord, TaskStatus, Timestamp};
+use longshore::store::{Key, Op, Revision};
+
+use super::folder::{Folder, Service};
+
+/// When a task was ordered, and when to stop.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    pub started: Timestamp,
+    pub stopped: Option<Timestamp>,
+}
+
+/// A time in which some of the folder could not be taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Broken {
+    pub from: Timestamp,
+    pub until: Option<Timestamp>,
+}
+
+#[derive(Default)]
+pub struct Seen {
+    pub trace: Vec<(Timestamp, String)>,
+    pub orders: BTreeMap<String, Order>,
+    statuses: BTreeMap<String, LastStatus>,
+    /// What a store must never do, as it happened.
+    pub wrong: Vec<String>,
+    /// What each service was to be from when on; `None`: not at all.
+    pub configs: BTreeMap<String, Vec<(Timestamp, Option<Service>)>>,
+    pub broken: Vec<Broken>,
+    pub stores_lost: u64,
+}
+
+pub struct Record {
+    clock: SharedClock,
+    seen: Mutex<Seen>,
+}
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Record")
+    }
+}
+
+impl Record {
+    pub fn new(clock: SharedClock) -> Self {
+        Self {
+            clock,
+            seen: Mutex::default(),
+        }
+    }
+
+    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A line of the trace.
+    pub fn say(&self, line: String) {
+        let now = self.clock.now();
+        self.seen().trace.push((now, line));
+    }
+
+    /// A commit was applied.
+    pub fn committed(&self, revision: Revision, ops: &[Op]) {
+        let keys: Vec<String> = ops
+            .iter()
+            .map(|op| match op {
+                Op::Put(key, _) => key.clone(),
+                Op::Delete(key) => format!("-{key}"),
+            })
+            .collect();
+        self.say(format!("store {revision}: {}", keys.join(" ")));
+        let now = self.clock.now();
+        let mut seen = self.seen();
+        for op in ops {
+            match op {
+                Op::Put(key, value) => seen.put(key, value, now),
+                Op::Delete(key) => {
+                    if let Some(Key::TaskStatus(_, id)) = Key::parse(key) {
+                        seen.statuses.remove(id.as_str());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The store is lost, with all statuses in it.
+    pub fn store_lost(&self) {
+        let mut seen = self.seen();
+        seen.statuses.clear();
+        seen.stores_lost += 1;
+    }
+
+    /// The folder was edited: what can be taken of it is in force from now on, the rest stays as it was (P1).
+    pub fn edited(&self, folder: &Folder) {
+        let now = self.clock.now();
+        let mut seen = self.seen();
+        for (name, service) in &folder.services {
+            if !folder.gone && !folder.spoilt.contains(name) {
+                seen.configure(name, now, Some(service.clone()));
+            }
+        }
+        let names: Vec<String> = seen.configs.keys().cloned().collect();
+        for name in names {
+            if folder.is_valid() && !folder.services.contains_key(&name) {
+                seen.configure(&name, now, None);
+            }
+        }
+        let open = seen
+            .broken
+            .last_mut()
+            .filter(|broken| broken.until.is_none());
+        match (open, folder.is_valid()) {
+            (Some(open), true) => open.until = Some(now),
+            (None, false) => seen.broken.push(Broken {
+                from: now,
+                until: None,
+            }),
+            _ => {}
+        }
+    }
+}
+
+impl Seen {
+    fn configure(&mut self, name: &str, now: Timestamp, service: Option<Service>) {
+        let all = self.configs.entry(name.to_owned()).or_default();
+        if all.last().map(|(_, last)| last) != Some(&service) {
+            all.push((now, service));
+        }
+    }
+
+    /// What the service was to be at some time within these, ends included.
+    pub fn in_force(&self, name: &str, from: Timestamp, until: Timestamp) -> Vec<Option<Service>> {
+        let all = self.configs.get(name).map_or(&[][..], Vec::as_slice);
+        let before = all.iter().rposition(|(at, _)| *at <= from);
+        let mut found: Vec<_> = all
+            .iter()
+            .enumerate()
+            .filter(|(n, (at, _))| *at <= until && before.is_none_or(|before| *n >= before))
+            .map(|(_, (_, service))| service.clone())
+            .collect();
+        if before.is_none() {
+            found.push(None);
+        }
+        found
+    }
+
+    fn put(&mut self, key: &str, value: &[u8], now: Timestamp) {
+        match Key::parse(key) {
+            Some(Key::Task(_, id)) => {
+                let Ok(record) = serde_json::from_slice::<TaskRecord>(value) else {
+                    self.wrong.push(format!("{key} cannot be read"));
+                    return;
+                };
+                let stops = record.desired == DesiredStatus::Stopped;
+                let order = self.orders.entry(id.to_string()).or_insert(Order {
+                    started: now,
+                    stopped: None,
+                });
+                match (order.stopped, stops) {
+                    (None, true) => order.stopped = Some(now),
+                    // A lost store loses orders to stop with it.
+                    (Some(_), false) if self.stores_lost == 0 => {
+                        self.wrong
+                            .push(format!("task {id} was ordered to stop and then to run"));
+                    }
+                    (Some(_), false) => order.stopped = None,
+                    _ => {}
+                }
+            }
+            Some(Key::TaskStatus(_, id)) => {
+                let Ok(status) = serde_json::from_slice::<TaskStatus>(value) else {
+                    self.wrong.push(format!("{key} cannot be read"));
+                    return;
+                };
+                let before = self.statuses.insert(id.to_string(), status.last_status);
+                if before.is_some_and(|before| before > status.last_status) {
+                    let now = status.last_status;
+                    self.wrong
+                        .push(format!("task {id} went back from {before:?} to {now:?}"));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// So much before `at`.
+pub fn before(at: Timestamp, by: Duration) -> Timestamp {
+    let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(at.as_millis() - millis)
+}
