@@ -279,7 +279,8 @@ impl<'a> Judge<'a> {
                     && (self.is_healthy(other, at) || task.fell.is_some_and(|fell| fell >= from))
             })
             .count();
-        let configs = self.seen.in_force(&service, from, ordered);
+        // What edits allow after the order counts as well.
+        let configs = self.seen.in_force(&service, from, at);
         let floor = configs
             .iter()
             .map(|service| service.as_ref().map_or(0, Service::floor))
@@ -296,10 +297,7 @@ impl<'a> Judge<'a> {
                 .at_rest
                 .get(&n)
                 .is_some_and(|all| all.contains(&service))
-            && let [Some(config)] = self
-                .seen
-                .in_force(&service, broken.from, ordered)
-                .as_slice()
+            && let [Some(config)] = self.seen.in_force(&service, broken.from, at).as_slice()
             && left < config.desired as usize
         {
             self.wrong.push(format!(
