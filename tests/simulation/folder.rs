@@ -130,6 +130,14 @@ impl Service {
         }
     }
 
+    /// The containers that may end without an end of the task.
+    pub fn others(&self) -> &'static [&'static str] {
+        match self.pod {
+            true => &["helper"],
+            false => &[],
+        }
+    }
+
     fn text(&self, name: &str) -> String {
         let mut app = json!({
             "name": "app", "image": self.image.reference(), "command": ["serve"], "memory": 32, "stopTimeout": 3,

@@ -35,10 +35,12 @@ struct Task {
     service: String,
     version: u64,
     running: BTreeSet<String>,
+    /// Containers that ever started.
+    started: BTreeSet<String>,
     app_is_healthy: bool,
-    /// Since when every essential container runs.
+    /// Since when it runs, all of it.
     up_since: Option<Timestamp>,
-    /// The same, of the last time that they all ran.
+    /// The same, of the last time that it ran.
     was_up_since: Option<Timestamp>,
     /// When its health check last said healthy.
     healthy_at: Option<Timestamp>,
@@ -151,6 +153,7 @@ impl<'a> Judge<'a> {
             SimEventKind::Created => {}
             SimEventKind::Started => {
                 task.running.insert(container.to_owned());
+                task.started.insert(container.to_owned());
                 if container == "app" {
                     task.app_is_healthy = false;
                 }
@@ -171,11 +174,15 @@ impl<'a> Judge<'a> {
                 task.running.remove(container);
             }
         }
-        let essential = self
-            .versions
-            .get(&task.version)
-            .map_or(&["app"][..], Service::essential);
-        let up = essential.iter().all(|name| task.running.contains(*name));
+        // A task runs once every container of it has started, also one that is not essential.
+        let up = self.versions.get(&task.version).is_some_and(|service| {
+            let essential = service.essential().iter();
+            essential.clone().all(|name| task.running.contains(*name))
+                && service
+                    .others()
+                    .iter()
+                    .all(|name| task.started.contains(*name))
+        });
         task.up_since = match up {
             true => task.up_since.or(Some(event.at)),
             false => None,

@@ -15,9 +15,9 @@ use longshore::engine::lease::Holder;
 use longshore::engine::simulated::Simulated;
 use longshore::engine::{
     Attachment, CreateBody, Engine, EngineEvent, EngineInfo, EngineResult, EngineStream,
-    ExecOptions, ExecSession, ImageInfo, LabelFilter, LogOptions, NetworkBody, ObservedContainer,
-    ObservedNetwork, ObservedVolume, OutputChunk, PullProgress, RegistryAuth, SharedEngine,
-    VolumeBody,
+    ExecOptions, ExecSession, ImageInfo, LabelFilter, ListedImage, LogOptions, NetworkBody,
+    ObservedContainer, ObservedNetwork, ObservedVolume, OutputChunk, PullProgress, RegistryAuth,
+    SharedEngine, VolumeBody,
 };
 use longshore::manifest::source::Scan;
 use longshore::model::EngineEndpoint;
@@ -146,6 +146,7 @@ through! {
     stop_container(id: &str, timeout: u32) -> ();
     remove_container(id: &str) -> ();
     image(reference: &str) -> Option<ImageInfo>;
+    list_images() -> Vec<ListedImage>;
     pull_image(
         reference: &str,
         platform: Option<&str>,
