@@ -64,7 +64,8 @@ const fn limit(verb: Verb, kind: ErrorKind) -> Option<u32> {
         },
         // A port that its last holder is just letting go of.
         ErrorKind::PortInUse => Some(5),
-        ErrorKind::Unknown
+        ErrorKind::TimedOut
+        | ErrorKind::Unknown
         | ErrorKind::Exhausted
         | ErrorKind::RateLimited
         | ErrorKind::RegistryUnavailable => Some(3),

@@ -48,15 +48,22 @@ fn call_failed(known: &Known<'_>, input: &StepInput<'_>) -> Option<Failure> {
         (retry::verdict(verb, Some(attempt), input.now) == Verdict::Never).then_some(attempt)
     };
     let failure = |error: &str, attempt: &Attempt, fatal: bool| {
+        let message = &attempt.message;
         // ECS finds secrets for the whole task before anything else, so one that is missing is never one container's affair.
         let unresolved = attempt.kind == ErrorKind::Unresolved;
-        let error = if unresolved {
-            "ResourceInitializationError"
-        } else {
-            error
+        let timed_out = attempt.kind == ErrorKind::TimedOut;
+        let reason = match error {
+            _ if unresolved => format!("ResourceInitializationError: {message}"),
+            "CannotCreateContainerError" if timed_out => {
+                format!("DockerTimeoutError: Could not transition to created; {message}")
+            }
+            "CannotStartContainerError" if timed_out => {
+                format!("DockerTimeoutError: Could not transition to started; {message}")
+            }
+            _ => format!("{error}: {message}"),
         };
         Some(Failure {
-            reason: Some(format!("{error}: {}", attempt.message)),
+            reason: Some(reason),
             exit_code: None,
             fatal: fatal || unresolved,
         })

@@ -8,8 +8,8 @@ use super::pulling::{Need, need};
 use super::stop::{self, Stop};
 use crate::engine::{ContainerState, ObservedContainer, translate};
 use crate::model::{
-    ContainerStatus, HealthStatus, LastStatus, NetworkBinding, NetworkMode, PortMapping, Protocol,
-    StopCode, TaskStatus, Timestamp,
+    ContainerStatus, DesiredStatus, HealthStatus, LastStatus, NetworkBinding, NetworkMode,
+    PortMapping, Protocol, StopCode, TaskStatus, Timestamp,
 };
 
 const REMOVED: &str = "the container was removed from outside";
@@ -188,7 +188,7 @@ fn container(
         },
         health: known.health(),
         exit_code: known.exit_code(),
-        reason: reason(known, prior),
+        reason: reason(known, prior, input),
         network_bindings: network.as_ref().map_or_else(
             || prior.network_bindings.clone(),
             |found| bindings(known, found, input.spec.network_mode),
@@ -231,7 +231,12 @@ fn restarted(known: &Known<'_>, prior: &ContainerStatus) -> Option<Timestamp> {
     (same && before != after).then_some(after)
 }
 
-fn reason(known: &Known<'_>, prior: &ContainerStatus) -> Option<String> {
+fn reason(known: &Known<'_>, prior: &ContainerStatus, input: &StepInput<'_>) -> Option<String> {
+    // It was killed by its removal, and seen in between; nobody had ordered the task to stop.
+    let killed_by_removal = prior.exit_code == Some(stop::KILLED)
+        && prior.reason.is_none()
+        && input.prior.last_status != LastStatus::Stopped
+        && input.record.desired == DesiredStatus::Running;
     match (&known.phase, known.observed) {
         (Phase::Failed(failure), _) => failure.reason.clone(),
         (Phase::Ended, Some(found)) if found.oom_killed => Some(OUT_OF_MEMORY.to_owned()),
@@ -247,6 +252,7 @@ fn reason(known: &Known<'_>, prior: &ContainerStatus) -> Option<String> {
             Some(REMOVED.to_owned())
         }
         (Phase::Ended, Some(_)) => None,
+        (Phase::Ended, None) if killed_by_removal => Some(REMOVED.to_owned()),
         // It was seen ended before it was removed: how it ended counts.
         (Phase::Ended, None) if prior.last_status == LastStatus::Stopped => prior.reason.clone(),
         (Phase::Ended, None) => Some(REMOVED.to_owned()),

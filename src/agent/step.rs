@@ -28,7 +28,11 @@ pub fn step(input: &StepInput<'_>) -> Step {
         None => start::plan(&all, input, &mut plan),
     }
     let culprit = stop::culprit(&all, stop.as_ref());
-    let (lines, pending) = last_words(culprit, stop.is_some(), input, &mut plan);
+    let (lines, mut pending) = last_words(culprit, stop.is_some(), input, &mut plan);
+    if let Some(until) = stop::unexplained_until(&all, stop.as_ref(), input) {
+        plan.wake(until);
+        pending = true;
+    }
     Step {
         status: status::report(&all, stop.as_ref(), lines, pending, input),
         actions: plan.actions,

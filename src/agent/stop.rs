@@ -1,5 +1,7 @@
 //! When a task stops, and how (semantics §4.4–9, 13–16).
 
+use std::time::Duration;
+
 use super::action::{Action, Call, CallKey, Verb};
 use super::facts::StepInput;
 use super::known::{Containers, Known, Phase};
@@ -8,10 +10,14 @@ use super::{order, retry};
 use crate::engine::labels::PAUSE_CONTAINER;
 use crate::engine::translate::{needs_network, needs_pause};
 use crate::engine::{ContainerState, ObservedContainer};
-use crate::model::{DesiredStatus, HealthStatus, StopCode};
+use crate::model::{DesiredStatus, HealthStatus, LastStatus, StopCode, Timestamp};
 
 /// The ECS agent's `ECS_CONTAINER_STOP_TIMEOUT`, seconds.
 const DEFAULT_TIMEOUT: u32 = 30;
+/// The exit code of a container that was killed.
+pub(super) const KILLED: i64 = 137;
+/// How long a removal may take that began with a kill.
+const EXPLAINED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Why a task stops. Decided once: a later cause does not change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,6 +167,31 @@ pub(super) fn plan(all: &Containers<'_>, stop: &Stop, plan: &mut Plan<'_>) {
 /// Whether none of the task's own containers runs or is about to.
 pub(super) fn is_down(all: &Containers<'_>) -> bool {
     all.all.iter().all(Known::is_down)
+}
+
+/// Until when the end of a killed container waits for its explanation. `docker rm -f` kills, and then removes: for a moment its
+/// container looks like one that was killed and left there. Nobody removes a container of a task that has a record but somebody
+/// outside, so one that is gone after that moment was removed.
+pub(super) fn unexplained_until(
+    all: &Containers<'_>,
+    stop: Option<&Stop>,
+    input: &StepInput<'_>,
+) -> Option<Timestamp> {
+    if stop?.code != StopCode::EssentialContainerExited
+        || input.record.desired == DesiredStatus::Stopped
+        || input.prior.last_status == LastStatus::Stopped
+    {
+        return None;
+    }
+    let killed = |known: &Known<'_>| {
+        known.spec.essential
+            && known.phase == Phase::Ended
+            && known.exit_code() == Some(KILLED)
+            && known.observed.is_some_and(|found| !found.oom_killed)
+    };
+    let since = input.prior.stopping_at.unwrap_or(input.now);
+    let until = since.plus(EXPLAINED_WITHIN);
+    (all.all.iter().any(killed) && input.now < until).then_some(until)
 }
 
 /// The container whose last words explain what is wrong with the task, if one's do (promise P7).

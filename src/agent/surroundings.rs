@@ -134,7 +134,7 @@ impl Surroundings {
             Ok(_) => Ok(()),
             // Made meanwhile, or by a call whose answer was lost.
             Err(error)
-                if error.kind == ErrorKind::NameConflict || error.kind == ErrorKind::Unknown =>
+                if error.kind == ErrorKind::NameConflict || error.kind.may_have_been_applied() =>
             {
                 if self.has_network().await? {
                     Ok(())

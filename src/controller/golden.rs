@@ -423,7 +423,7 @@ fn a_daemon_runs_one_task_on_every_active_instance() {
 }
 
 #[test]
-fn at_most_ten_dead_tasks_are_kept_the_newest() {
+fn of_dead_tasks_that_ended_long_ago_the_newest_ten_are_kept() {
     let mut world = World::of(1, task_spec("a"));
     for number in 1..=12 {
         world.steady();
@@ -434,9 +434,37 @@ fn at_most_ten_dead_tasks_are_kept_the_newest() {
         &mut world,
         "stop web:1 T12 on local: ended by itself: Essential container in task exited (container app: exit code 0)
          start web:1 on local: replaces T12: Essential container in task exited (container app: exit code 0)
-         delete T2: 10 newer tasks of the service are over
+         delete T2: it was over an hour ago, and 10 newer tasks of the service are
          WARN: (service web) (task T12) stopped: Essential container in task exited (container app: exit code 0).",
     );
     let kept = world.ids(|task| task.status.as_ref().is_some_and(|s| s.is_stopped()));
     assert_eq!(kept.len(), 10);
+}
+
+#[test]
+fn dead_tasks_of_the_last_hour_are_kept_up_to_fifty() {
+    let mut world = World::of(1, task_spec("a"));
+    let dead = |world: &World| {
+        let stopped = world.ids(|task| task.status.as_ref().is_some_and(|s| s.is_stopped()));
+        stopped.len()
+    };
+    // Each was healthy, so that none of their successors has to wait.
+    for number in 1..=60 {
+        world.settle();
+        world.run_all();
+        world.pass(41);
+        world.settle();
+        world.exit(&world.nth(number), 0);
+        if number == 20 {
+            world.settle();
+            assert_eq!(dead(&world), 20);
+        }
+    }
+    world.settle();
+    assert_eq!(dead(&world), 50);
+    world.run_all();
+    world.pass(60 * 60);
+    world.settle();
+    assert_eq!(dead(&world), 10);
+    assert_eq!(world.plan().wake_at, None);
 }

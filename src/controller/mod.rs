@@ -47,9 +47,7 @@ pub use placement::InstanceView;
 pub use plan::{Definition, PlanInput, plan};
 pub use preview::preview;
 pub use registry::{Registered, register};
-pub use retention::{AFTER_REMOVAL, KEPT};
-pub use standalone::{
-    MOST_KEPT, NotPlaced, REMEMBERED, RunError, RunOutcome, RunRequest, StopError,
-};
+pub use retention::{AFTER_REMOVAL, KEPT, MOST_OF_SERVICE, REMEMBERED};
+pub use standalone::{MOST_KEPT, NotPlaced, RunError, RunOutcome, RunRequest, StopError};
 pub use throttle::delay;
 pub use worker::{Controller, ControllerError};

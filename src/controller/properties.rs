@@ -182,9 +182,10 @@ fn arrived(world: &World, count: usize) -> Result<(), TestCaseError> {
     prop_assert_eq!(record.deployments.len(), 1);
     let again = world.plan();
     prop_assert!(again.is_empty(), "not empty when converged: {:?}", again);
-    prop_assert_eq!(again.wake_at, None);
     let dead = world.tasks.len() - running.len();
-    prop_assert!(dead <= super::KEPT);
+    prop_assert!(dead <= super::MOST_OF_SERVICE);
+    // Only to forget a task in its time.
+    prop_assert!(again.wake_at.is_none() || dead > super::KEPT);
     Ok(())
 }
 

@@ -6,18 +6,31 @@ use super::observe::Phase;
 use super::plan::{Draft, Seen};
 use crate::model::Timestamp;
 
-/// Most tasks of a service that are over and kept.
+/// How long a task that is over is described, with its containers and their output (ECS: at least an hour, semantics §4.6).
+pub const REMEMBERED: Duration = Duration::from_secs(60 * 60);
+/// Tasks of a service that are over and kept however long ago they ended.
 pub const KEPT: usize = 10;
-/// How long a removed service, its tasks and its events are kept (ECS: at least an hour, semantics §4.6).
-pub const AFTER_REMOVAL: Duration = Duration::from_secs(60 * 60);
+/// Most tasks of a service that are over and kept: of more, the oldest go before their hour is over.
+pub const MOST_OF_SERVICE: usize = 50;
+/// How long a removed service, its tasks and its events are kept.
+pub const AFTER_REMOVAL: Duration = REMEMBERED;
 
-/// Keeps the newest [`KEPT`] tasks that are over.
+/// Keeps the newest [`KEPT`] tasks that are over, and up to [`MOST_OF_SERVICE`] that ended within the last [`REMEMBERED`].
 pub(super) fn of_service(draft: &mut Draft<'_>) {
     let mut over = draft.newest(is_over);
     over.sort_by_key(|at| std::cmp::Reverse(ended(&draft.seen[*at])));
-    for at in over.into_iter().skip(KEPT) {
-        let cause = format!("{KEPT} newer tasks of the service are over");
-        draft.delete(at, cause);
+    for (rank, at) in over.into_iter().enumerate().skip(KEPT) {
+        let until = ended(&draft.seen[at]).0.plus(REMEMBERED);
+        if rank >= MOST_OF_SERVICE {
+            let cause = format!("{MOST_OF_SERVICE} newer tasks of the service are over");
+            draft.delete(at, cause);
+        } else if until <= draft.now() {
+            let cause =
+                format!("it was over an hour ago, and {KEPT} newer tasks of the service are");
+            draft.delete(at, cause);
+        } else {
+            draft.wake(Some(until));
+        }
     }
 }
 

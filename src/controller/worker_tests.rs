@@ -391,7 +391,10 @@ async fn a_crash_loop_costs_few_starts_and_at_most_a_hundred_events_are_kept() {
         "{crashes} crashes in six hours"
     );
     let known = f.view.read().tasks.len();
-    assert!(known <= super::KEPT + 1, "{known} tasks are kept");
+    assert!(
+        known <= super::KEPT + 1,
+        "{known} tasks are kept, those of the last hour among them"
+    );
     for n in 0..200 {
         let mut desired = Desired::clone(&folder(&[("web", 1, task_spec("a"))]));
         let services = desired.services.get_mut(&default()).expect("services");

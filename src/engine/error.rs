@@ -31,7 +31,9 @@ pub enum ErrorKind {
     Unreachable,
     /// No rights on the engine's socket.
     PermissionDenied,
-    /// The engine failed (500, cut reply, time-out): it *may have been applied*.
+    /// The engine took longer than a call may: it *may have been applied*.
+    TimedOut,
+    /// The engine failed (500, cut reply): it *may have been applied*.
     Unknown,
     /// This engine cannot do it (API too old, feature missing).
     Unsupported,
@@ -45,6 +47,7 @@ impl ErrorKind {
         matches!(
             self,
             Self::Unreachable
+                | Self::TimedOut
                 | Self::Unknown
                 | Self::RateLimited
                 | Self::RegistryUnavailable
@@ -55,7 +58,7 @@ impl ErrorKind {
 
     /// Whether the call may have been applied all the same; then observe before anything else.
     pub const fn may_have_been_applied(self) -> bool {
-        matches!(self, Self::Unknown)
+        matches!(self, Self::TimedOut | Self::Unknown)
     }
 }
 

@@ -210,7 +210,7 @@ async fn a_call_that_is_never_answered_ends_at_its_limit_and_may_have_been_appli
     let scripted = engine(|_| Reply::Silence);
     let engine = connect(&scripted).await;
     let error = engine.start_container("web").await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Unknown);
+    assert_eq!(error.kind, ErrorKind::TimedOut);
     assert!(error.message.contains("within 180 s"), "{error}");
     // A stop has the container's own time on top.
     let error = engine.stop_container("web", 1000).await.unwrap_err();

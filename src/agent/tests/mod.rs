@@ -1,8 +1,8 @@
 //! Tests of the decisions: each sentence of the semantics by example, golden plans of whole lives, and properties.
 
 mod images;
+mod lifecycle;
 mod properties;
-mod rules;
 mod world;
 
 use std::collections::BTreeMap;

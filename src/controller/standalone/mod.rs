@@ -15,5 +15,5 @@ mod upkeep;
 mod worker;
 
 pub use request::{NotPlaced, RunError, RunOutcome, RunRequest, StopError};
+pub use upkeep::MOST_KEPT;
 pub(super) use upkeep::clusters;
-pub use upkeep::{MOST_KEPT, REMEMBERED};

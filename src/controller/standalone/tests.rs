@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{MOST_KEPT, REMEMBERED, RunError, RunOutcome, RunRequest};
+use super::{MOST_KEPT, RunError, RunOutcome, RunRequest};
 use crate::clock::{SeededIds, SharedClock, TokioClock};
-use crate::controller::Controller;
 use crate::controller::testing::{app, instance, service_spec, task_spec, with_port};
+use crate::controller::{Controller, REMEMBERED};
 use crate::model::{
     ClusterName, ClusterSpec, ContainerOverride, Desired, DesiredStatus, InstanceDesired,
     LastStatus, RegisteredDefinition, Reserved, Source, StopCode, TaskId, TaskOverrides,

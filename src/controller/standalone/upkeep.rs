@@ -3,16 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::controller::commit::{self, Tasks};
 use crate::controller::inputs::{InstanceInput, instances};
+use crate::controller::retention::REMEMBERED;
 use crate::model::{ClusterName, InstanceId, Reserved, SpecHash, TaskId, Timestamp};
 use crate::store::{Epoch, State, TaskEntry, Txn, keys};
 
-/// How long a standalone task that is over is remembered, with its containers and their output (ECS: at least an hour,
-/// semantics §4.6).
-pub const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 /// Most standalone tasks of a cluster that are over and remembered: of more, the oldest go before their hour is over.
 pub const MOST_KEPT: usize = 100;
 /// Tasks that one commit forgets at most.

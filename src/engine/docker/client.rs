@@ -22,7 +22,7 @@ use super::version::{self, Agreement};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::{EngineError, EngineResult, ErrorKind};
 
-/// How long calls may take. After it a call is [`ErrorKind::Unknown`]: it may have been applied.
+/// How long calls may take. After it a call is [`ErrorKind::TimedOut`]: it may have been applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Reads of one object, and what only touches the engine's own records.

@@ -90,7 +90,7 @@ pub(super) fn timed_out(
     EngineError::new(
         operation,
         target,
-        ErrorKind::Unknown,
+        ErrorKind::TimedOut,
         format!("the engine did not finish within {} s", limit.as_secs()),
     )
 }
