@@ -109,7 +109,11 @@ pub async fn run(args: RunTaskArgs, globals: &Globals) -> CommandResult {
         for id in &tasks {
             message(&format!("started task {id}"));
         }
-        wait::until_stopped(&client, &cluster, &tasks, args.output).await?;
+        let containers = answer["tasks"][0]["containers"]
+            .as_array()
+            .map_or(0, Vec::len);
+        let prefix = tasks.len() > 1 || containers > 1;
+        wait::until_stopped(&client, &cluster, &tasks, prefix, args.output).await?;
     } else if args.output == Output::Json {
         line(&serde_json::to_string_pretty(&answer).map_err(Failure::could_not_run)?);
     } else {

@@ -20,24 +20,24 @@ use crate::api::client::{Client, ClientError};
 use crate::api::documents::{Document, TaskStatusDoc};
 use crate::api::kinds::Kind;
 use crate::api::server::ManifestQuery;
-use crate::api::streams::logs::{LogLine, LogQuery};
+use crate::api::streams::logs::LogQuery;
 
 /// How long the last lines of a task that is over may take.
 const LAST_LINES: Duration = Duration::from_secs(10);
 /// As a shell has it for a program that was interrupted.
 const INTERRUPTED: u8 = 130;
 
-/// Follows the tasks until all are over; the exit code is theirs.
+/// Follows the tasks until all are over; the exit code is theirs. With `prefix` each line says whose it is.
 pub async fn until_stopped(
     client: &Client,
     cluster: &str,
     ids: &[String],
+    prefix: bool,
     output: Output,
 ) -> CommandResult {
-    let several = ids.len() > 1;
     let readers = ids
         .iter()
-        .map(|id| read_logs(client, cluster, id, several, output));
+        .map(|id| read_logs(client, cluster, id, prefix, output));
     let mut reading = pin!(join_all(readers));
     let mut ending = pin!(over(client, cluster, ids));
     let mut read_out = false;
@@ -173,10 +173,10 @@ async fn over(
 }
 
 /// Writes what a task writes, until it is over; after a gap from where it was.
-async fn read_logs(client: &Client, cluster: &str, id: &str, several: bool, output: Output) {
+async fn read_logs(client: &Client, cluster: &str, id: &str, prefix: bool, output: Output) {
     let mut last: Option<jiff::Timestamp> = None;
-    let style = |line: &LogLine, containers: usize| Style {
-        prefix: several || containers > 1 || line.stream.is_empty(),
+    let style = Style {
+        prefix,
         timestamps: false,
         colour: false,
     };
@@ -192,7 +192,6 @@ async fn read_logs(client: &Client, cluster: &str, id: &str, several: bool, outp
         let Ok((_, mut lines)) = opened else {
             return;
         };
-        let mut seen: Vec<String> = Vec::new();
         loop {
             let entry = match lines.next().await {
                 Ok(Some(entry)) => entry,
@@ -210,10 +209,7 @@ async fn read_logs(client: &Client, cluster: &str, id: &str, several: bool, outp
                 continue;
             }
             last = at.or(last);
-            if !seen.contains(&entry.container) {
-                seen.push(entry.container.clone());
-            }
-            let text = style(&entry, seen.len()).line(&entry);
+            let text = style.line(&entry);
             if output == Output::Json || entry.stream == "stderr" {
                 write_stderr(&text);
             } else if !write_stdout(&text) {
