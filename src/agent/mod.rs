@@ -59,7 +59,7 @@ mod tests;
 pub use action::{Action, Call, CallKey, Verb};
 pub use facts::{Attempt, Facts, ImageFact, LogFact, Readiness, Step, StepInput};
 pub use images::Credentials;
-pub use metadata::EndpointKey;
+pub use metadata::{EndpointKey, Protector};
 pub use runner::{Agent, AgentError};
 pub use settle::Settled;
 pub use shared::{AgentConfig, Connection, Tuning};

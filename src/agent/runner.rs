@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::cache::Cache;
 use super::gate::Gate;
 use super::images::{Credentials, Images};
-use super::metadata::{self, EndpointKey, Metadata};
+use super::metadata::{self, EndpointKey, Metadata, Protector};
 use super::observe::observe;
 use super::report::Reporter;
 use super::settle::{Settled, Settling};
@@ -124,10 +124,10 @@ impl Agent {
         }
     }
 
-    /// As it is, with a metadata endpoint for its tasks, whose ids are made from this key.
+    /// As it is, with a metadata endpoint for its tasks, whose ids are made from this key, and who grants them protection.
     #[must_use]
-    pub fn with_metadata(self, key: EndpointKey) -> Self {
-        let _ = self.shared.metadata.set(Metadata::new(key));
+    pub fn with_metadata(self, key: EndpointKey, protector: Arc<dyn Protector>) -> Self {
+        let _ = self.shared.metadata.set(Metadata::new(key, protector));
         self
     }
 

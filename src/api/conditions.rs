@@ -128,6 +128,7 @@ pub fn is_healthy(state: &State, task: &TaskEntry, now: Timestamp) -> bool {
         status: task.status.as_ref().map(|status| &*status.value),
         lost: task.lost.is_some(),
         spec: state.specs.get(&record.spec).map(AsRef::as_ref),
+        protected_until: None,
     };
     let healthy_after = state
         .clusters
@@ -295,6 +296,7 @@ const fn notice_condition(kind: NoticeKind) -> &'static str {
         NoticeKind::Impaired => "StartsImpaired",
         NoticeKind::Configuration => "RolloutBlocked",
         NoticeKind::Definition => "DefinitionMissing",
+        NoticeKind::Protected => "TasksProtected",
     }
 }
 

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::controller::{RunError, RunOutcome, RunRequest, StopError};
 use crate::engine::SharedEngine;
-use crate::model::{ClusterName, InstanceId, TaskId, Timestamp};
+use crate::model::{
+    ClusterName, InstanceId, ProtectionError, ProtectionRequest, TaskId, TaskProtection, Timestamp,
+};
 use crate::store::{Revision, View};
 
 /// Who answers on the socket. It never changes while the process lives.
@@ -166,6 +168,27 @@ pub trait Control: Send + Sync + 'static {
         task: &TaskId,
         reason: &str,
     ) -> Result<Revision, StopError>;
+
+    /// Whether a task is protected from being chosen to go by its service.
+    ///
+    /// # Errors
+    /// It cannot be.
+    fn protection(
+        &self,
+        cluster: &ClusterName,
+        task: &TaskId,
+    ) -> Result<Option<TaskProtection>, ProtectionError>;
+
+    /// Changes that; returns what holds from then on, once it is recorded.
+    ///
+    /// # Errors
+    /// ECS's reasons not to, or what does not work.
+    async fn protect(
+        &self,
+        cluster: &ClusterName,
+        task: &TaskId,
+        request: ProtectionRequest,
+    ) -> Result<Option<TaskProtection>, ProtectionError>;
 
     /// Pulls that are under way.
     fn pulls(&self) -> Vec<PullStatus>;

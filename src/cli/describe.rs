@@ -401,6 +401,9 @@ impl Page {
         self.field("Health", format!("{}{counts}", s.health_status));
         self.field("Created", self.time(s.created_at));
         self.field("Started", self.time(s.started_at));
+        if s.protected_until.is_some() {
+            self.field("Protected until", self.time(s.protected_until));
+        }
         self.heading("Containers");
         for c in &s.containers {
             let essential = if c.essential { ", essential" } else { "" };

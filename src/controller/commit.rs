@@ -123,6 +123,9 @@ pub(super) fn forget_task(
     if entry.lost.is_some() {
         txn = txn.delete(keys::task_lost(cluster, id));
     }
+    if entry.protection.is_some() {
+        txn = txn.delete(keys::task_protection(cluster, id));
+    }
     txn
 }
 
@@ -233,6 +236,10 @@ impl<'a> Draft<'a> {
                     reason: reason.clone(),
                     at: self.now,
                 });
+                // Who was protected after this was decided is not stopped by it.
+                let protection = keys::task_protection(cluster, id);
+                let seen = entry.protection.as_ref().map(|stored| stored.revision);
+                self.edit(|txn| txn.expect(protection, seen));
                 if decision.stops_for_the_service() {
                     self.stopped.push(id.clone());
                 }

@@ -5,7 +5,7 @@
 
 use super::observe::Phase;
 use super::plan::{Definition, Draft, Seen};
-use super::rolling::{Band, Blocked, report, stop_scaled, stop_unhealthy};
+use super::rolling::{Band, Blocked, kept, report, report_protected, stop_scaled, stop_unhealthy};
 use crate::model::{
     Deployment, DeploymentStatus, InstanceDesired, InstanceId, RolloutState, ServiceSpec,
     floor_percent,
@@ -39,6 +39,7 @@ pub(super) fn spread(
         blocked = blocked.or(problem);
     }
     report(draft, blocked);
+    report_protected(draft, desired);
     (desired > 0).then_some(desired)
 }
 
@@ -70,7 +71,7 @@ struct Daemon<'a> {
 
 impl Daemon<'_> {
     fn leave_instances(&self, draft: &mut Draft<'_>) {
-        for at in draft.newest(|seen| seen.stays() && seen.draining) {
+        for at in draft.newest(|seen| seen.stays() && seen.draining && seen.expendable()) {
             let cause = format!(
                 "instance {} is draining",
                 draft.seen[at].view.record.instance
@@ -100,11 +101,16 @@ impl Daemon<'_> {
         due: &mut u32,
     ) -> Option<Blocked> {
         let good = draft.newest(|seen| on(seen, instance) && seen.current && seen.good());
-        for at in good.iter().take(good.len().saturating_sub(1)) {
+        let surplus = good.iter().filter(|at| draft.seen[**at].expendable());
+        let surplus: Vec<usize> = surplus
+            .copied()
+            .take(good.len().saturating_sub(1))
+            .collect();
+        for at in &surplus {
             let cause = "one task an instance".to_owned();
             stop_scaled(draft, *at, &self.primary, cause);
         }
-        let old = draft.newest(|seen| on(seen, instance) && seen.superseded());
+        let old = draft.newest(|seen| on(seen, instance) && seen.superseded() && seen.expendable());
         let unhealthy = draft.newest(|seen| {
             on(seen, instance) && seen.current && seen.stays() && seen.phase == Phase::Unhealthy
         });
@@ -169,7 +175,7 @@ impl Daemon<'_> {
         for at in unhealthy {
             stop_unhealthy(draft, *at, "unhealthy, making room for its replacement");
         }
-        let mut stuck = false;
+        let mut stuck = draft.count(|seen| on(seen, instance) && kept(seen)) > 0;
         for at in old {
             let seen = &draft.seen[*at];
             let enough = match seen.phase {

@@ -54,6 +54,19 @@ pub(super) fn configuration(service: &ServiceName) -> String {
     )
 }
 
+/// ECS's, for a service that has more protected tasks than it wants tasks.
+pub(super) fn too_many_protected(service: &ServiceName) -> String {
+    format!(
+        "(service {service}) was unable to scale in. Reason: the number of protected tasks is more than the desired count."
+    )
+}
+
+pub(super) fn protected(service: &ServiceName, tasks: u32) -> String {
+    format!(
+        "(service {service}) keeps {tasks} tasks of an older deployment, or on a draining instance, because they are protected. They are replaced once their protection is taken back or expires."
+    )
+}
+
 pub(super) fn unregistered(service: &ServiceName, revision: &RevisionRef) -> String {
     let named = match revision.revision {
         0 => revision.family.to_string(),

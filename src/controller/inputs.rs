@@ -128,6 +128,7 @@ pub(super) fn view<'a>(entry: &'a TaskEntry, spec: Option<&'a TaskSpec>) -> Task
         status: entry.status.as_deref(),
         lost: entry.lost.is_some(),
         spec,
+        protected_until: entry.protection.as_ref().map(|p| p.expires_at),
     }
 }
 

@@ -8,7 +8,7 @@
 //! `standalone` holds the tasks that no service started.
 //!
 //! The effects are around it: `worker` (which service is looked at when), `inputs` (from the view to a plan's input), `commit`
-//! (from a plan to a commit), `registrar` and `registry` (numbering task definitions), `queue`. [`preview`] plans and records nothing.
+//! (from a plan to a commit), `protection` (who may be protected), `registrar` and `registry` (numbering task definitions), `queue`. [`preview`] plans and records nothing.
 
 mod commit;
 mod daemon;
@@ -24,6 +24,7 @@ mod plan;
 mod preview;
 #[cfg(test)]
 mod properties;
+mod protection;
 mod queue;
 mod registrar;
 mod registry;
@@ -46,6 +47,7 @@ pub use observe::{Phase, TaskView, standing};
 pub use placement::InstanceView;
 pub use plan::{Definition, PlanInput, plan};
 pub use preview::preview;
+pub use protection::protection;
 pub use registry::{Registered, register};
 pub use retention::{AFTER_REMOVAL, KEPT, MOST_OF_SERVICE, REMEMBERED};
 pub use standalone::{MOST_KEPT, NotPlaced, RunError, RunOutcome, RunRequest, StopError};

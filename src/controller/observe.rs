@@ -18,6 +18,8 @@ pub struct TaskView<'a> {
     pub lost: bool,
     /// What it runs; `None` when the store has lost it.
     pub spec: Option<&'a TaskSpec>,
+    /// Until when it may not be chosen to go, if that was asked for.
+    pub protected_until: Option<Timestamp>,
 }
 
 /// Where a task stands for its service, from least to most useful.

@@ -96,6 +96,8 @@ pub(super) struct Seen<'a> {
     pub draining: bool,
     /// This plan orders it to stop.
     pub stopping: bool,
+    /// It may not be chosen to go, neither for a scale-in nor for a rollout (semantics §4.32).
+    pub protected: bool,
 }
 
 impl Seen<'_> {
@@ -123,6 +125,11 @@ impl Seen<'_> {
 
     pub fn leaves(&self) -> bool {
         self.phase.exists() && (self.phase.leaves() || self.stopping)
+    }
+
+    /// It may be chosen to go. Protection is of tasks that work: an unhealthy one is replaced all the same.
+    pub fn expendable(&self) -> bool {
+        !self.protected || self.phase == Phase::Unhealthy
     }
 
     /// It works for an older deployment, or on an instance that it has to leave.
@@ -168,12 +175,18 @@ impl<'a> Draft<'a> {
                     phase = Phase::Warming;
                 }
                 soonest(&mut wake_at, until);
+                let stays = phase.exists() && !phase.leaves();
+                let protection = view
+                    .protected_until
+                    .filter(|until| stays && *until > input.now);
+                soonest(&mut wake_at, protection);
                 Seen {
                     view: *view,
                     phase,
                     current: false,
                     draining: false,
                     stopping: false,
+                    protected: protection.is_some(),
                 }
             })
             .collect();

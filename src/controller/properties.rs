@@ -20,6 +20,8 @@ enum Happening {
     Percentages(usize),
     Deploy(u32),
     Drain(bool),
+    /// The nth task is protected for so many seconds.
+    Protect(usize, u16),
     /// A plan of which only that many decisions are recorded.
     Plan(usize),
 }
@@ -48,6 +50,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         1 => (0..BANDS.len()).prop_map(Happening::Percentages),
         3 => (1..4_u32).prop_map(Happening::Deploy),
         1 => any::<bool>().prop_map(Happening::Drain),
+        2 => (0..12_usize, 1..1800_u16).prop_map(|(n, seconds)| Happening::Protect(n, seconds)),
         8 => (0..6_usize).prop_map(Happening::Plan),
     ];
     proptest::collection::vec(one, 1..120)
@@ -118,6 +121,11 @@ fn happen(world: &mut World, happening: &Happening, checked: bool) -> Result<(),
                 };
             }
         }
+        Happening::Protect(n, seconds) => {
+            if let Some(id) = nth(world, n) {
+                world.protect(&id, u64::from(seconds));
+            }
+        }
         Happening::Plan(prefix) => record(world, prefix)?,
     }
     Ok(())
@@ -128,6 +136,16 @@ fn record(world: &mut World, prefix: usize) -> Result<(), TestCaseError> {
     let mut plan = world.plan();
     prop_assert_eq!(&plan, &world.plan(), "the same input, the same plan");
     plan.decisions.truncate(prefix);
+    for decision in &plan.decisions {
+        if let Decision::StopTask { id, reason, .. } = decision {
+            let protected = world.tasks[id].protected_until;
+            let protected = protected.is_some_and(|until| until > world.now);
+            let chosen = reason.starts_with("Scaling activity");
+            let unhealthy = world.tasks[id].status.as_ref();
+            let unhealthy = unhealthy.is_some_and(|s| s.health == HealthStatus::Unhealthy);
+            prop_assert!(!(protected && chosen && !unhealthy), "{decision}");
+        }
+    }
     let band = match world.manifest().scheduling {
         SchedulingStrategy::Replica => {
             let manifest = world.manifest().clone();

@@ -6,6 +6,8 @@
 //! * New tasks come first as long as the cap and the instances have room (start-first). Only for a start that has none are
 //!   older tasks stopped, and only if stopping them makes room (stop-first). The percentages decide which it is.
 //!
+//! * A protected task is not chosen, whatever that holds up, until its protection ends (semantics §4.32).
+//!
 //! *Superseded* tasks are those of older deployments, and those on DRAINING instances. They stand in until healthy current
 //! ones take over.
 
@@ -72,6 +74,24 @@ pub(super) fn roll(draft: &mut Draft<'_>, spec: &ServiceSpec, definition: &Defin
         unplaced => rolling.make_room(draft, unplaced),
     };
     report(draft, blocked);
+    report_protected(draft, spec.desired_count);
+}
+
+/// It would have to go and may not.
+pub(super) fn kept(seen: &Seen<'_>) -> bool {
+    seen.superseded() && !seen.expendable()
+}
+
+/// Says that protected tasks stand where others should, or where nothing should, once.
+pub(super) fn report_protected(draft: &mut Draft<'_>, desired: u32) {
+    let protected = draft.count(|seen| seen.stays() && !seen.expendable());
+    let superseded = draft.count(kept);
+    let message = if protected > desired {
+        Some(events::too_many_protected(draft.input.service))
+    } else {
+        (superseded > 0).then(|| events::protected(draft.input.service, superseded))
+    };
+    draft.notice(NoticeKind::Protected, EventLevel::Warn, message);
 }
 
 /// Says what holds starts up, once, and takes it back when it no longer does.
@@ -80,6 +100,8 @@ pub(super) fn report(draft: &mut Draft<'_>, blocked: Option<Blocked>) {
     let (mut configuration, mut placement) = (None, None);
     match blocked {
         None | Some(Blocked::Waiting) => {}
+        // What holds it up then is protection, and that is said by itself.
+        Some(Blocked::Percentages) if draft.count(kept) > 0 => {}
         Some(Blocked::Percentages) => configuration = Some(events::configuration(service)),
         Some(Blocked::Placement(no_fit)) if no_fit.is_empty() => {
             let since = draft.record.primary().map(|primary| primary.updated_at);
@@ -108,11 +130,11 @@ impl Rolling<'_> {
         let desired = self.band.desired;
         let good = draft.count(|seen| seen.current && seen.good());
         let mut victims = draft.newest(|seen| seen.current && seen.good());
-        victims.sort_by_key(|at| draft.seen[*at].phase);
-        for at in victims
-            .into_iter()
-            .take(good.saturating_sub(desired) as usize)
-        {
+        // Of equals a protected one is what is kept; a less useful one counts as gone, or the most useful would go for it.
+        victims.sort_by_key(|at| (draft.seen[*at].phase, draft.seen[*at].protected));
+        victims.truncate(good.saturating_sub(desired) as usize);
+        victims.retain(|at| draft.seen[*at].expendable());
+        for at in victims {
             let cause = format!("scaling in to {desired}");
             stop_scaled(draft, at, &self.primary, cause);
         }
@@ -138,6 +160,7 @@ impl Rolling<'_> {
         let mut standing = self.superseded(draft, |seen| seen.phase > Phase::Starting);
         let surplus = standing.len().saturating_sub(needed as usize);
         standing.truncate(surplus);
+        standing.retain(|at| draft.seen[*at].expendable());
         for at in standing {
             let cause = self.superseded_cause(&draft.seen[at]);
             self.stop_old(draft, at, cause);
@@ -159,7 +182,9 @@ impl Rolling<'_> {
 
     /// Tasks that never ran and are superseded already, but for those that replace one that stood in.
     fn stop_idle_starts(&self, draft: &mut Draft<'_>) {
-        for at in draft.newest(|seen| seen.superseded() && seen.phase == Phase::Starting) {
+        for at in draft
+            .newest(|seen| seen.superseded() && seen.phase == Phase::Starting && seen.expendable())
+        {
             let seen = &draft.seen[at];
             let task = seen.view.record;
             let deployment =
@@ -370,8 +395,10 @@ impl Rolling<'_> {
 
     /// Tasks that may have to go for a new one, the least useful first.
     fn candidates(&self, draft: &Draft<'_>) -> Vec<usize> {
-        let mut all = self.superseded(draft, |seen| seen.phase == Phase::Starting);
-        all.extend(self.superseded(draft, |seen| seen.phase == Phase::Unhealthy));
+        let superseded =
+            |phase: Phase| self.superseded(draft, |seen| seen.phase == phase && seen.expendable());
+        let mut all = superseded(Phase::Starting);
+        all.extend(superseded(Phase::Unhealthy));
         // One by one: only when nothing else is under way (semantics §4.21).
         let busy = draft.started > 0
             || draft
@@ -382,8 +409,8 @@ impl Rolling<'_> {
             let unhealthy = draft.newest(|seen| seen.current && is_unhealthy(seen));
             all.extend(unhealthy.last());
         }
-        all.extend(self.superseded(draft, |seen| seen.phase == Phase::Warming));
-        all.extend(self.superseded(draft, |seen| seen.phase == Phase::Healthy));
+        all.extend(superseded(Phase::Warming));
+        all.extend(superseded(Phase::Healthy));
         all
     }
 
@@ -431,8 +458,8 @@ impl Rolling<'_> {
         }
     }
 
-    /// Superseded tasks that `which` picks, the least useful first: by phase, then those that are on a DRAINING instance, then
-    /// those of the oldest deployment, then the newest task.
+    /// Superseded tasks that `which` picks, the least useful first: by phase, then unprotected ones, then those that are on a
+    /// DRAINING instance, then those of the oldest deployment, then the newest task.
     fn superseded(&self, draft: &Draft<'_>, which: impl Fn(&Seen<'_>) -> bool) -> Vec<usize> {
         let mut all = draft.newest(|seen| seen.superseded() && which(seen));
         let age = |seen: &Seen<'_>| {
@@ -445,7 +472,7 @@ impl Rolling<'_> {
         };
         all.sort_by_key(|at| {
             let seen = &draft.seen[*at];
-            (seen.phase, !seen.draining, age(seen))
+            (seen.phase, seen.protected, !seen.draining, age(seen))
         });
         all
     }

@@ -498,3 +498,118 @@ fn when_everything_fails_at_once_events_are_few() {
             .any(|e| e.message.contains("40 more events"))
     );
 }
+
+#[test]
+fn rule_32_a_protected_task_stays_through_a_scale_in_that_would_have_chosen_it_first() {
+    let mut world = World::of(3, task_spec("a"));
+    world.steady();
+    let newest = world.nth(3);
+    world.manifest().desired_count = 1;
+    assert_eq!(stops(&world)[0], newest, "unprotected it goes first");
+    world.protect(&newest, 600);
+    let mut chosen = stops(&world);
+    chosen.sort();
+    assert_eq!(chosen, [world.nth(1), world.nth(2)]);
+    world.settle();
+    world.stop_all();
+    world.settle();
+    assert!(world.record.as_ref().expect("a record").steady);
+}
+
+#[test]
+fn rule_32_protection_that_expires_lets_a_task_go_and_the_plan_wakes_for_it() {
+    let mut world = World::of(1, task_spec("a"));
+    world.steady();
+    world.protect(&world.nth(1), 600);
+    world.manifest().desired_count = 0;
+    world.settle();
+    assert_eq!(stops(&world), []);
+    let expiry = world.now.plus(std::time::Duration::from_secs(600));
+    assert_eq!(world.plan().wake_at, Some(expiry));
+    let record = world.record.as_ref().expect("a record");
+    assert!(record.notices.contains_key(&NoticeKind::Protected));
+    assert!(!record.steady);
+    world.pass(600);
+    assert_eq!(stops(&world), [world.nth(1)]);
+    world.settle();
+    let record = world.record.as_ref().expect("a record");
+    assert!(!record.notices.contains_key(&NoticeKind::Protected));
+}
+
+#[test]
+fn rule_32_a_rollout_goes_around_a_protected_task_and_completes_once_it_may_go() {
+    let mut world = World::of(2, task_spec("a"));
+    world.steady();
+    world.protect(&world.nth(1), 3600);
+    world.deploy(2, task_spec("b"));
+    for _ in 0..5 {
+        world.settle();
+        world.run_all();
+        world.stop_all();
+        world.pass(40);
+    }
+    world.settle();
+    let running = world.ids(|task| !task.status.as_ref().is_some_and(|s| s.is_stopped()));
+    assert_eq!(running, [world.nth(1), world.nth(3), world.nth(4)]);
+    let record = world.record.as_ref().expect("a record");
+    assert_eq!(record.deployments[0].rollout, RolloutState::InProgress);
+    assert_eq!(record.deployments[1].status, DeploymentStatus::Active);
+    assert!(record.notices.contains_key(&NoticeKind::Protected));
+    world.pass(3600);
+    world.settle();
+    world.stop_all();
+    world.settle();
+    let record = world.record.as_ref().expect("a record");
+    assert_eq!(record.deployments[0].rollout, RolloutState::Completed);
+    assert_eq!(record.deployments.len(), 1);
+}
+
+#[test]
+fn rule_32_where_the_maximum_leaves_no_room_protection_blocks_a_rollout_and_is_named() {
+    let mut world = World::of(1, task_spec("a"));
+    world.percentages(0, 100);
+    world.steady();
+    world.protect(&world.nth(1), 600);
+    world.deploy(2, task_spec("b"));
+    world.settle();
+    assert_eq!(stops(&world), []);
+    let record = world.record.as_ref().expect("a record");
+    assert!(record.notices.contains_key(&NoticeKind::Protected));
+    assert!(!record.notices.contains_key(&NoticeKind::Configuration));
+}
+
+#[test]
+fn rule_32_an_unhealthy_task_is_replaced_though_it_is_protected() {
+    let mut world = World::of(1, checked("a"));
+    world.steady();
+    let first = world.nth(1);
+    world.protect(&first, 3600);
+    world.health(&first, HealthStatus::Unhealthy);
+    world.settle();
+    world.run_all();
+    world.health(&world.nth(2), HealthStatus::Healthy);
+    assert_eq!(stops(&world), [first]);
+}
+
+#[test]
+fn rule_32_a_removed_service_takes_its_protected_tasks_with_it() {
+    let mut world = World::of(1, task_spec("a"));
+    world.steady();
+    world.protect(&world.nth(1), 3600);
+    world.service = None;
+    assert_eq!(stops(&world), [world.nth(1)]);
+}
+
+#[test]
+fn rule_32_a_daemon_rollout_waits_for_a_protected_task() {
+    let mut world = World::of(0, task_spec("a"));
+    world.manifest().scheduling = crate::model::SchedulingStrategy::Daemon;
+    world.percentages(0, 100);
+    world.steady();
+    world.protect(&world.nth(1), 600);
+    world.deploy(2, task_spec("b"));
+    world.settle();
+    assert_eq!(stops(&world), []);
+    world.pass(600);
+    assert_eq!(stops(&world), [world.nth(1)]);
+}

@@ -91,6 +91,8 @@ pub fn instance(id: &str) -> Instance {
 pub struct Task {
     pub record: TaskRecord,
     pub status: Option<TaskStatus>,
+    /// Until when it is protected.
+    pub protected_until: Option<Timestamp>,
     /// What every container of it writes before it ends.
     pub log: Vec<String>,
 }
@@ -170,6 +172,7 @@ impl World {
                 record: &task.record,
                 status: task.status.as_ref(),
                 lost: false,
+                protected_until: task.protected_until,
                 spec: self.specs.get(&task.record.spec).map(Arc::as_ref),
             })
             .collect();
@@ -279,6 +282,7 @@ impl World {
                 let task = Task {
                     record,
                     status: None,
+                    protected_until: None,
                     log: Vec::new(),
                 };
                 self.tasks.insert(id, task);
@@ -390,6 +394,12 @@ impl World {
         }) {
             self.health(&id, HealthStatus::Healthy);
         }
+    }
+
+    /// The task may not be chosen to go for so many seconds.
+    pub fn protect(&mut self, id: &TaskId, seconds: u64) {
+        let until = self.now.plus(Duration::from_secs(seconds));
+        self.task(id).protected_until = Some(until);
     }
 
     /// The task's container ends by itself.

@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 
 use super::Shared;
 use super::clusters::Clusters;
+use crate::agent::Protector;
 use crate::api::{Control, PullStatus};
 use crate::controller::{RunError, RunOutcome, RunRequest, StopError};
-use crate::model::{ClusterName, TaskId};
+use crate::model::{ClusterName, ProtectionError, ProtectionRequest, TaskId, TaskProtection};
 use crate::store::{Revision, redb};
 
 /// The daemon's side of [`Control`].
@@ -45,6 +46,24 @@ impl Control for DaemonControl {
             .controller
             .stop_task(cluster, task, reason)
             .await
+    }
+
+    fn protection(
+        &self,
+        cluster: &ClusterName,
+        task: &TaskId,
+    ) -> Result<Option<TaskProtection>, ProtectionError> {
+        self.shared.protections().protection(cluster, task)
+    }
+
+    async fn protect(
+        &self,
+        cluster: &ClusterName,
+        task: &TaskId,
+        request: ProtectionRequest,
+    ) -> Result<Option<TaskProtection>, ProtectionError> {
+        let protections = self.shared.protections();
+        protections.protect(cluster, task, request).await
     }
 
     fn pulls(&self) -> Vec<PullStatus> {

@@ -204,6 +204,7 @@ async fn purge(shared: &Shared) -> Result<(), StoreError> {
                     keys::task(cluster, id),
                     keys::task_status(cluster, id),
                     keys::task_lost(cluster, id),
+                    keys::task_protection(cluster, id),
                 ]
             });
             let services = state

@@ -128,7 +128,7 @@ impl InstanceRunner {
             self.shared.credentials.clone(),
         );
         if let Some(key) = &self.shared.endpoint_key {
-            agent = agent.with_metadata(key.clone());
+            agent = agent.with_metadata(key.clone(), Arc::new(self.shared.protections()));
         }
         self.shared.pulls.of(cluster, instance, agent.pulls());
         let settled = agent.settled();

@@ -30,6 +30,7 @@ mod engines;
 mod folder;
 mod instance;
 pub mod preview;
+mod protection;
 mod pulls;
 mod state;
 mod takeover;
@@ -113,6 +114,17 @@ pub struct Shared {
     pub pulls: pulls::Pulls,
     /// Why the process must end, where it must.
     pub fatal: watch::Sender<Option<String>>,
+}
+
+impl Shared {
+    /// Who tells and grants protection of tasks.
+    fn protections(&self) -> protection::Protections {
+        protection::Protections {
+            controller: Arc::clone(&self.controller),
+            view: Arc::clone(&self.view),
+            clock: Arc::clone(&self.clock),
+        }
+    }
 }
 
 /// A running daemon.

@@ -12,6 +12,7 @@ pub mod event;
 pub mod ids;
 pub mod image;
 pub mod instance;
+pub mod protection;
 pub mod reference;
 pub mod service;
 pub mod standalone;
@@ -31,6 +32,7 @@ pub use instance::{
     Instance, InstanceDesired, MetadataEndpoint, PortClaim, PortRange, PortSet, Reservation,
     Reserved, Resources, fixed_host_ports,
 };
+pub use protection::{ProtectionError, ProtectionFailure, ProtectionRequest, TaskProtection};
 pub use reference::{
     EnvironmentFileKind, EnvironmentFileRef, EnvironmentFileSource, SecretProvider, SecretRef,
     SecretSources,

@@ -225,6 +225,8 @@ pub enum NoticeKind {
     Configuration,
     /// It names a revision that is not registered.
     Definition,
+    /// Tasks that are to go are protected.
+    Protected,
 }
 
 /// Something that lasts, as it was last said.

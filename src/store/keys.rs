@@ -15,6 +15,7 @@
 //! | `clusters/<c>/tasks/<id>` | controller | [`TaskRecord`](crate::model::TaskRecord) |
 //! | `clusters/<c>/tasks/<id>/status` | agent | [`TaskStatus`](crate::model::TaskStatus) |
 //! | `clusters/<c>/tasks/<id>/lost` | controller | [`TaskLost`](crate::model::TaskLost) |
+//! | `clusters/<c>/tasks/<id>/protection` | controller | [`TaskProtection`](crate::model::TaskProtection) |
 //! | `clusters/<c>/services/<name>` | controller | [`ServiceRecord`](crate::model::ServiceRecord) |
 //! | `clusters/<c>/events/<service>/<seq, 20 digits>` | controller | [`ServiceEvent`](crate::model::ServiceEvent) |
 //!
@@ -76,6 +77,8 @@ pub enum Key {
     TaskStatus(ClusterName, TaskId),
     /// `clusters/<c>/tasks/<id>/lost`
     TaskLost(ClusterName, TaskId),
+    /// `clusters/<c>/tasks/<id>/protection`
+    TaskProtection(ClusterName, TaskId),
     /// `clusters/<c>/services/<name>`
     Service(ClusterName, ServiceName),
     /// `clusters/<c>/events/<service>/<seq>`
@@ -128,6 +131,7 @@ impl Key {
             ["tasks", id] => Self::Task(cluster, TaskId::new(decode(id)?)),
             ["tasks", id, "status"] => Self::TaskStatus(cluster, TaskId::new(decode(id)?)),
             ["tasks", id, "lost"] => Self::TaskLost(cluster, TaskId::new(decode(id)?)),
+            ["tasks", id, "protection"] => Self::TaskProtection(cluster, TaskId::new(decode(id)?)),
             ["services", name] => Self::Service(cluster, ServiceName::new(decode(name)?)),
             ["events", service, seq] => Self::Event(
                 cluster,
@@ -155,6 +159,7 @@ impl fmt::Display for Key {
             Self::Task(c, id) => task(c, id),
             Self::TaskStatus(c, id) => task_status(c, id),
             Self::TaskLost(c, id) => task_lost(c, id),
+            Self::TaskProtection(c, id) => task_protection(c, id),
             Self::Service(c, name) => service(c, name),
             Self::Event(c, service, seq) => event(c, service, *seq),
         })
@@ -250,6 +255,11 @@ pub fn task_lost(cluster: &ClusterName, id: &TaskId) -> String {
     format!("{}/lost", task(cluster, id))
 }
 
+/// `clusters/<c>/tasks/<id>/protection`
+pub fn task_protection(cluster: &ClusterName, id: &TaskId) -> String {
+    format!("{}/protection", task(cluster, id))
+}
+
 /// The prefix of a cluster's services.
 pub fn services_of(cluster: &ClusterName) -> String {
     format!("{}services/", in_cluster(cluster))
@@ -314,7 +324,7 @@ mod tests {
 
     fn any_key() -> impl Strategy<Value = Key> {
         let name = || prop_oneof!["[a-zA-Z0-9_-]{1,12}", "[\\PC/%]{1,6}", Just("-".to_owned())];
-        (0..15_u8, name(), name(), name(), any::<u64>(), any::<u32>()).prop_map(
+        (0..16_u8, name(), name(), name(), any::<u64>(), any::<u32>()).prop_map(
             |(kind, a, b, c, seq, number)| {
                 let cluster = ClusterName::new(a.clone());
                 let (instance, task, service) = (
@@ -344,6 +354,7 @@ mod tests {
                     11 => Key::Service(cluster, service),
                     12 => Key::InstanceEndpoint(cluster, instance),
                     13 => Key::InstanceImages(cluster, instance),
+                    14 => Key::TaskProtection(cluster, task),
                     _ => Key::Event(cluster, service, seq),
                 }
             },

@@ -11,7 +11,7 @@ use super::{Change, Listing, Meta, Revision};
 use crate::model::{
     ClusterName, ClusterSpec, Instance, InstanceDesired, InstanceId, MetadataEndpoint,
     PulledImages, Reserved, RevisionRef, ServiceEvent, ServiceName, ServiceRecord, SpecHash,
-    TaskDefinitionRecord, TaskId, TaskLost, TaskRecord, TaskSpec, TaskStatus,
+    TaskDefinitionRecord, TaskId, TaskLost, TaskProtection, TaskRecord, TaskSpec, TaskStatus,
 };
 
 /// A value with the revision it was last written at: what a guard compares. Cloning is cheap.
@@ -54,6 +54,8 @@ pub struct TaskEntry {
     pub status: Option<Stored<TaskStatus>>,
     /// There when the controller gave the task up with its instance.
     pub lost: Option<Stored<TaskLost>>,
+    /// There when its service may not choose it to go; it may have expired.
+    pub protection: Option<Stored<TaskProtection>>,
 }
 
 impl TaskEntry {
@@ -93,11 +95,19 @@ impl InstanceEntry {
     }
 }
 
-/// A task's status and loss whose record is not there.
+/// What is there of a task whose record is not.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Orphan {
     status: Option<Stored<TaskStatus>>,
     lost: Option<Stored<TaskLost>>,
+    protection: Option<Stored<TaskProtection>>,
+}
+
+/// The parts of a task that are written on their own, wherever they stand.
+struct TaskParts<'a> {
+    status: &'a mut Option<Stored<TaskStatus>>,
+    lost: &'a mut Option<Stored<TaskLost>>,
+    protection: &'a mut Option<Stored<TaskProtection>>,
 }
 
 /// A key whose value cannot be read.
@@ -311,10 +321,13 @@ impl State {
             }
             (Key::Task(c, id), Update::Task(value)) => return self.set_record((c, id), value),
             (Key::TaskStatus(c, id), Update::TaskStatus(value)) => {
-                return self.set_task_part((c, id), |status, _| *status = value);
+                return self.set_task_part((c, id), |task| *task.status = value);
             }
             (Key::TaskLost(c, id), Update::TaskLost(value)) => {
-                return self.set_task_part((c, id), |_, lost| *lost = value);
+                return self.set_task_part((c, id), |task| *task.lost = value);
+            }
+            (Key::TaskProtection(c, id), Update::TaskProtection(value)) => {
+                return self.set_task_part((c, id), |task| *task.protection = value);
             }
             (Key::Service(c, name), Update::Service(value)) => {
                 let key = (c, name);
@@ -357,6 +370,7 @@ impl State {
                 Orphan {
                     status: old.status,
                     lost: old.lost,
+                    protection: old.protection,
                 }
             }
             None => self.orphans.remove(&key).unwrap_or_default(),
@@ -365,13 +379,18 @@ impl State {
             Some(record) => {
                 touched = Touched::task(&record);
                 self.index(&key, &touched);
-                let Orphan { status, lost } = orphan;
+                let Orphan {
+                    status,
+                    lost,
+                    protection,
+                } = orphan;
                 self.tasks.insert(
                     key,
                     TaskEntry {
                         record,
                         status,
                         lost,
+                        protection,
                     },
                 );
             }
@@ -383,17 +402,21 @@ impl State {
         touched
     }
 
-    fn set_task_part(
-        &mut self,
-        key: TaskKey,
-        edit: impl FnOnce(&mut Option<Stored<TaskStatus>>, &mut Option<Stored<TaskLost>>),
-    ) -> Touched {
+    fn set_task_part(&mut self, key: TaskKey, edit: impl FnOnce(TaskParts<'_>)) -> Touched {
         if let Some(entry) = self.tasks.get_mut(&key) {
-            edit(&mut entry.status, &mut entry.lost);
+            edit(TaskParts {
+                status: &mut entry.status,
+                lost: &mut entry.lost,
+                protection: &mut entry.protection,
+            });
             return Touched::task(&entry.record);
         }
         let orphan = self.orphans.entry(key.clone()).or_default();
-        edit(&mut orphan.status, &mut orphan.lost);
+        edit(TaskParts {
+            status: &mut orphan.status,
+            lost: &mut orphan.lost,
+            protection: &mut orphan.protection,
+        });
         if *orphan == Orphan::default() {
             self.orphans.remove(&key);
         }
@@ -504,6 +527,7 @@ enum Update {
     Task(Option<Stored<TaskRecord>>),
     TaskStatus(Option<Stored<TaskStatus>>),
     TaskLost(Option<Stored<TaskLost>>),
+    TaskProtection(Option<Stored<TaskProtection>>),
     Service(Option<Stored<ServiceRecord>>),
     Event(Option<Stored<ServiceEvent>>),
 }
@@ -531,6 +555,7 @@ impl Update {
             })?),
             Key::TaskStatus(..) => Self::TaskStatus(read(raw)?),
             Key::TaskLost(..) => Self::TaskLost(read(raw)?),
+            Key::TaskProtection(..) => Self::TaskProtection(read(raw)?),
             Key::Service(c, name) => Self::Service(read_of(raw, |r: &ServiceRecord| {
                 r.spec.cluster == *c && r.spec.name == *name
             })?),

@@ -227,7 +227,7 @@ mod tests {
     use crate::clock::{IdGen, SeededIds};
     use crate::model::{
         ClusterName, DesiredStatus, InstanceDesired, InstanceId, LastStatus, Reserved, SpecHash,
-        TaskId, TaskLost, TaskRecord, TaskStatus, Timestamp,
+        TaskId, TaskLost, TaskProtection, TaskRecord, TaskStatus, Timestamp,
     };
     use crate::store::memory::Capacity;
     use crate::store::{Epoch, Guard, Listing, Memory, Op, Store, Txn, Watch, keys};
@@ -476,11 +476,12 @@ mod tests {
         let cluster: ClusterName = ["default", "other"][random(2) as usize].into();
         let id = TaskId::new(format!("t{}", random(4)));
         let instance = InstanceId::new(format!("i{}", random(2)));
-        let key = match random(6) {
+        let key = match random(7) {
             0 | 1 => keys::task(&cluster, &id),
             2 => keys::task_status(&cluster, &id),
             3 => keys::task_lost(&cluster, &id),
-            4 => keys::instance_desired(&cluster, &instance),
+            4 => keys::task_protection(&cluster, &id),
+            5 => keys::instance_desired(&cluster, &instance),
             _ => keys::instance_reserved(&cluster, &instance),
         };
         match random(8) {
@@ -501,6 +502,10 @@ mod tests {
                 let at = Timestamp::from_millis(1);
                 let reason = "gone".to_owned();
                 txn.put_json(key, &TaskLost { at, reason })
+            }
+            Some(Key::TaskProtection(..)) => {
+                let expires_at = Timestamp::from_millis(1);
+                txn.put_json(key, &TaskProtection { expires_at })
             }
             Some(Key::InstanceDesired(..)) => txn.put_json(key, &InstanceDesired::Draining),
             _ => txn.put_json(key, &Reserved::default()),

@@ -278,6 +278,47 @@ async fn a_task_is_stopped_through_the_daemon_and_answered_as_stopping() {
 }
 
 #[tokio::test]
+async fn protection_is_told_and_changed_for_each_task_by_itself() {
+    let world = World::start().await;
+    world.running(&id("aa"), &[]).await;
+    let arn = format!("{ARN}:task/default/{}", id("aa"));
+    let told = ask(
+        &world,
+        "GetTaskProtection",
+        json!({"tasks": [id("aa"), "none"]}),
+    )
+    .await;
+    assert_eq!(
+        told["protectedTasks"],
+        json!([{"taskArn": arn, "protectionEnabled": false}])
+    );
+    assert_eq!(told["failures"][0]["reason"], "MISSING");
+    let input = json!({"cluster": "default", "tasks": [arn], "protectionEnabled": true, "expiresInMinutes": 10});
+    let told = ask(&world, "UpdateTaskProtection", input).await;
+    let expires = Timestamp::from_millis(NOW + 600_000).as_secs_f64();
+    let protected = json!([{"taskArn": arn, "protectionEnabled": true, "expirationDate": expires}]);
+    assert_eq!(told, json!({"protectedTasks": protected, "failures": []}));
+    let told = ask(&world, "GetTaskProtection", json!({"tasks": [id("aa")]})).await;
+    assert_eq!(told["protectedTasks"], protected);
+    for (input, word) in [
+        (json!({"tasks": ["a"]}), "protectionEnabled"),
+        (json!({"tasks": [], "protectionEnabled": true}), "Tasks"),
+        (
+            json!({"tasks": vec!["a"; 11], "protectionEnabled": true}),
+            "10",
+        ),
+        (
+            json!({"tasks": ["a"], "protectionEnabled": true, "expiresInMinutes": 2881}),
+            "2880",
+        ),
+    ] {
+        let (name, message) = exception(&world, "UpdateTaskProtection", input).await;
+        assert_eq!(name, "InvalidParameterException");
+        assert!(message.contains(word), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn task_definitions_are_listed_and_described_by_family_and_by_revision() {
     let world = World::start().await;
     let first = {

@@ -18,9 +18,10 @@ use longshore::manifest::load::{LastGood, LoadOptions, Loaded, load};
 use longshore::manifest::source;
 use longshore::model::{
     ClusterName, ContainerStatus, Deployment, DeploymentStatus, DesiredStatus, EventLevel,
-    HealthStatus, Instance, InstanceId, LastStatus, NetworkBinding, Protocol, Reservation,
-    Reserved, Resources, RevisionRef, RolloutState, ServiceEvent, ServiceName, ServiceRecord,
-    StopCode, StopOrder, TaskDefinitionRecord, TaskId, TaskRecord, TaskStatus, Timestamp,
+    HealthStatus, Instance, InstanceId, LastStatus, NetworkBinding, ProtectionError,
+    ProtectionRequest, Protocol, Reservation, Reserved, Resources, RevisionRef, RolloutState,
+    ServiceEvent, ServiceName, ServiceRecord, StopCode, StopOrder, TaskDefinitionRecord, TaskId,
+    TaskProtection, TaskRecord, TaskStatus, Timestamp,
 };
 use longshore::store::{Epoch, LastGoodKey, Memory, SharedStore, Txn, View, keys};
 use tokio::sync::{mpsc, watch};
@@ -147,6 +148,35 @@ impl Control for TestControl {
 
     async fn run_task(&self, request: &RunRequest) -> Result<RunOutcome, RunError> {
         self.controller.run_task(request).await
+    }
+
+    fn protection(
+        &self,
+        cluster: &ClusterName,
+        task: &TaskId,
+    ) -> Result<Option<TaskProtection>, ProtectionError> {
+        let now = Timestamp::from_millis(NOW);
+        let told = longshore::controller::protection(&self.view.read(), cluster, task, now);
+        Ok(told?)
+    }
+
+    async fn protect(
+        &self,
+        cluster: &ClusterName,
+        task: &TaskId,
+        request: ProtectionRequest,
+    ) -> Result<Option<TaskProtection>, ProtectionError> {
+        self.protection(cluster, task)?;
+        let granted = request.granted(Timestamp::from_millis(NOW));
+        let key = keys::task_protection(cluster, task);
+        let txn = match &granted {
+            Some(protection) => Txn::new(&self.epoch).put_json(key, protection),
+            None => Txn::new(&self.epoch).delete(key),
+        };
+        let revision = txn.commit(&self.store).await;
+        let revision = revision.map_err(|error| ProtectionError::Failed(error.to_string()))?;
+        self.view.caught_up(revision).await.unwrap();
+        Ok(granted)
     }
 
     fn pulls(&self) -> Vec<PullStatus> {

@@ -13,6 +13,7 @@ mod crash;
 mod engine;
 mod example;
 mod metadata;
+mod protection;
 mod reconcile;
 mod rights;
 mod run_task;

@@ -183,3 +183,22 @@ async fn what_a_container_was_told_holds_after_a_crash() {
     }
     assert_eq!(ids(&rig.containers().await), ids(&before));
 }
+
+/// Sends a request to the agent's own API of a container, from inside it: the answer's status and body.
+pub async fn post(rig: &Rig, id: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
+    // Debian's wget of busybox has no PUT. The request's end stays open until the answer has come.
+    let request = format!(
+        "u=${{ECS_AGENT_URI#http://}}; a=${{u%%/*}}; f=/tmp/ask$$; busybox mkfifo $f
+         ( printf '%s /%s/{path} HTTP/1.0\\r\\nContent-Type: application/json\\r\\nContent-Length: {length}\\r\\n\\r\\n%s' \
+         {method} \"${{u#*/}}\" '{body}'; exec sleep 60 ) > $f 2>/dev/null &
+         nc ${{a%:*}} ${{a#*:}} < $f; kill $!; rm $f",
+        length = body.len(),
+    );
+    let (answer, _) = script(rig, id, &request).await;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("{method} {path}: {answer:?}\nlog: {}", rig.log()));
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let body = serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}"));
+    (status.expect("a status"), body)
+}

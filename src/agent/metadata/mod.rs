@@ -5,7 +5,7 @@
 //! guess and which is the same after a restart of Longshore.
 //!
 //! `access` decides where to listen and keeps it; `serve` is the server: it finds who asks, and asks `response` (pure: what
-//! ECS shows of a task and its containers) and `stats`; `limit` bounds how often anybody may ask.
+//! ECS shows of a task and its containers), `stats` and `protection`; `limit` bounds how often anybody may ask.
 //!
 //! Invariants:
 //!
@@ -18,16 +18,18 @@
 mod access;
 mod key;
 mod limit;
+mod protection;
 mod response;
 mod serve;
 mod stats;
 
 pub use key::EndpointKey;
+pub use protection::Protector;
 
 pub(super) use access::run;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -49,6 +51,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Metadata {
     key: EndpointKey,
+    protector: Arc<dyn Protector>,
     access: watch::Sender<Access>,
     /// A container is about to be created that needs it.
     wanted: Notify,
@@ -59,9 +62,10 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    pub fn new(key: EndpointKey) -> Self {
+    pub fn new(key: EndpointKey, protector: Arc<dyn Protector>) -> Self {
         Self {
             key,
+            protector,
             access: watch::Sender::new(Access::Starting),
             wanted: Notify::new(),
             limits: Mutex::default(),

@@ -70,7 +70,7 @@ pub(super) struct Task {
 }
 
 /// What `…/taskWithTags` adds. Tasks of services have no tags of their own here, nor have instances.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Tags {
     task_tags: BTreeMap<String, String>,
@@ -246,7 +246,14 @@ pub(super) fn task(subject: &Subject<'_>, tags: bool) -> Task {
         service_name: record.service.as_ref().map(ToString::to_string),
         group: record.group.clone(),
         fault_injection_enabled: false,
-        tags: tags.then(Tags::default),
+        tags: tags.then(|| Tags {
+            task_tags: record
+                .standalone
+                .as_ref()
+                .map(|asked| asked.tags.clone())
+                .unwrap_or_default(),
+            container_instance_tags: BTreeMap::new(),
+        }),
     }
 }
 

@@ -18,7 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::access::{Access, Place};
 use super::limit::Asker;
 use super::response::{self, Subject};
-use super::{Metadata, key};
+use super::{Metadata, key, protection};
 use crate::agent::known::is_up;
 use crate::agent::shared::Shared;
 use crate::engine::labels::PAUSE_CONTAINER;
@@ -77,6 +77,10 @@ fn router(shared: Arc<Shared>) -> Router {
             .route(&format!("{version}/{{id}}/task/stats"), get(task_stats));
     }
     router
+        .route(
+            "/api/{id}/task-protection/v1/state",
+            get(protection::get).put(protection::put),
+        )
         .fallback(no_such_path)
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(shared)
@@ -105,18 +109,25 @@ pub(super) enum Refusal {
     TooOften,
 }
 
+impl Refusal {
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Unknown => StatusCode::NOT_FOUND,
+            Self::TooOften => StatusCode::TOO_MANY_REQUESTS,
+        }
+    }
+
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Unknown => "no container of this task has this endpoint id",
+            Self::TooOften => "too many requests: a task may make 40 a second",
+        }
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        match self {
-            Self::Unknown => text(
-                StatusCode::NOT_FOUND,
-                "no container of this task has this endpoint id",
-            ),
-            Self::TooOften => text(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too many requests: a task may make 40 a second",
-            ),
-        }
+        text(self.status(), self.message())
     }
 }
 

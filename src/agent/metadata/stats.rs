@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     use crate::clock::{SeededIds, TokioClock};
-    use crate::engine::simulated::{SimOptions, Simulated};
+    use crate::engine::simulated::{SimImage, SimOptions, Simulated};
 
     fn sample(second: u32, rx: u64) -> Value {
         json!({
@@ -157,10 +157,7 @@ mod tests {
     async fn the_first_answer_takes_a_second_and_the_next_ones_none() {
         let clock = TokioClock::starting_at(Timestamp::from_millis(1_800_000_000_000));
         let engine = Simulated::new(clock.clone(), SeededIds::new(1), SimOptions::default());
-        engine
-            .import_image("meter:1", bytes::Bytes::new(), &[])
-            .await
-            .expect("an image");
+        engine.add_image("meter:1", SimImage::default());
         let body = crate::engine::CreateBody {
             image: "meter:1".to_owned(),
             cmd: Some(vec!["sleep".to_owned(), "1000".to_owned()]),

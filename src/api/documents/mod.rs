@@ -476,6 +476,11 @@ fn task(state: &State, entry: &TaskEntry, now: Timestamp) -> Document<TaskStatus
         healthy: is_healthy(state, entry, now),
         created_at: Some(record.created_at.into()),
         started_at: reported.and_then(|s| s.started_at).map(Into::into),
+        protected_until: entry
+            .protection
+            .as_ref()
+            .filter(|protection| protection.holds(now))
+            .map(|protection| protection.expires_at.into()),
         stopped_at: reported
             .and_then(|s| s.stopped_at)
             .or(entry.lost.as_ref().map(|lost| lost.at))

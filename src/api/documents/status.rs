@@ -179,6 +179,9 @@ pub struct TaskStatusDoc {
     /// When it was RUNNING.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<At>,
+    /// Until when its service does not choose it to go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected_until: Option<At>,
     /// When it was over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped_at: Option<At>,

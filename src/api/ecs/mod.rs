@@ -1,6 +1,6 @@
 //! ECS's API: JSON 1.1, an operation a request, named in `X-Amz-Target`.
 //!
-//! Reading operations answer from the store's view. Of the writing ones RunTask and StopTask are honoured; the others are
+//! Reading operations answer from the store's view. Of the writing ones RunTask, StopTask and UpdateTaskProtection are honoured; the others are
 //! refused with the file to edit, because the folder is the truth. A name is taken wherever ECS takes an ARN or a name.
 
 mod clusters;
@@ -8,6 +8,7 @@ mod definitions;
 mod error;
 mod instances;
 mod page;
+mod protection;
 mod refuse;
 mod run;
 mod services;
@@ -39,6 +40,8 @@ pub async fn dispatch(context: &ApiContext, operation: &str, body: &[u8]) -> Ecs
     match operation {
         "RunTask" => return run::run(context, read(input)?).await,
         "StopTask" => return tasks::stop(context, read(input)?).await,
+        "GetTaskProtection" => return protection::get(context, &read(input)?),
+        "UpdateTaskProtection" => return protection::update(context, &read(input)?).await,
         _ => {}
     }
     let now = context.clock.now();

@@ -79,7 +79,6 @@ const OTHERS: &[&str] = &[
     "DiscoverPollEndpoint",
     "AssociateGatewayWithCluster",
     "DisassociateGatewayFromCluster",
-    "GetTaskProtection",
     "ListAccountSettings",
     "ListAttributes",
     "ListDaemonDeployments",
@@ -103,7 +102,6 @@ const OTHERS: &[&str] = &[
     "UpdateExpressGatewayService",
     "UpdateGateway",
     "UpdateServicePrimaryTaskSet",
-    "UpdateTaskProtection",
     "UpdateTaskSet",
 ];
 
