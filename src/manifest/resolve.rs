@@ -148,6 +148,8 @@ pub fn cluster(
             .healthy_after_seconds
             .unwrap_or(ClusterSpec::HEALTHY_AFTER),
         publish_awsvpc_ports: cluster.publish_awsvpc_ports.unwrap_or(true),
+        fault_injection: cluster.fault_injection.unwrap_or(false),
+        aws_region: cluster.aws_region.clone(),
         log_drivers: cluster
             .log_driver_overrides
             .iter()
@@ -322,6 +324,7 @@ pub fn task_definition(family: Family, definition: &raw::TaskDefinition) -> Task
                 }
                 .to_owned()
             }),
+        enable_fault_injection: definition.enable_fault_injection.unwrap_or(false),
         placement_constraints: definition
             .placement_constraints
             .iter()

@@ -42,6 +42,12 @@ pub struct ClusterSpec {
     /// How its agents deal with images.
     #[serde(default)]
     pub images: ImagePolicy,
+    /// Whether tasks whose definition asks for it may inject faults into their own network.
+    #[serde(default)]
+    pub fault_injection: bool,
+    /// What `AWS_REGION` and `AWS_DEFAULT_REGION` are preset to in containers; absent: they are not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws_region: Option<String>,
     /// Hash of the manifest it came from; empty for the implied `default`.
     #[serde(default)]
     pub manifest_hash: String,
@@ -65,6 +71,8 @@ impl ClusterSpec {
             secrets: SecretSources::default(),
             environment_files: EnvironmentFileSource::default(),
             images: ImagePolicy::default(),
+            fault_injection: false,
+            aws_region: None,
             manifest_hash: String::new(),
         }
     }

@@ -52,6 +52,9 @@ pub struct TaskSpec {
     /// Docker's architecture name (`amd64`, `arm64`) where the definition asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,
+    /// Whether it may ask its metadata endpoint to make its network worse; its cluster must allow that too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub enable_fault_injection: bool,
     /// `memberOf` expressions that an instance must meet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub placement_constraints: Vec<String>,

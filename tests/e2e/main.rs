@@ -12,6 +12,7 @@ mod clusters;
 mod crash;
 mod engine;
 mod example;
+mod faults;
 mod metadata;
 mod protection;
 mod reconcile;

@@ -5,7 +5,7 @@
 //! guess and which is the same after a restart of Longshore.
 //!
 //! `access` decides where to listen and keeps it; `serve` is the server: it finds who asks, and asks `response` (pure: what
-//! ECS shows of a task and its containers), `stats` and `protection`; `limit` bounds how often anybody may ask.
+//! ECS shows of a task and its containers), `stats`, `protection` and `fault`; `limit` bounds how often anybody may ask.
 //!
 //! Invariants:
 //!
@@ -16,6 +16,7 @@
 //! * An id answers about its own task, and only to that task's own addresses.
 
 mod access;
+mod fault;
 mod key;
 mod limit;
 mod protection;
@@ -57,6 +58,8 @@ pub(super) struct Metadata {
     wanted: Notify,
     limits: Mutex<Limits>,
     samples: Samples,
+    /// Held while a fault is started, stopped or asked about.
+    faults: tokio::sync::Mutex<()>,
     /// Whether it was said that there is none.
     told: AtomicBool,
 }
@@ -70,6 +73,7 @@ impl Metadata {
             wanted: Notify::new(),
             limits: Mutex::default(),
             samples: Samples::default(),
+            faults: tokio::sync::Mutex::new(()),
             told: AtomicBool::new(false),
         }
     }
@@ -117,7 +121,8 @@ impl Metadata {
     }
 }
 
-/// Adds the variables that tell a container its endpoint. Waits for the endpoint to listen where it does not yet.
+/// Adds the variables that ECS's agent gives a container: its region, where the cluster has one, and its endpoint. Waits for
+/// the endpoint to listen where it does not yet.
 ///
 /// # Errors
 /// Where it should listen and does not.
@@ -127,6 +132,15 @@ pub(super) async fn variables(
     container: &str,
     additions: &mut Additions,
 ) -> EngineResult<()> {
+    if container == PAUSE_CONTAINER {
+        return Ok(());
+    }
+    if let Some(region) = &shared.cluster().aws_region {
+        preset(
+            additions,
+            &[("AWS_REGION", region), ("AWS_DEFAULT_REGION", region)],
+        );
+    }
     let Some(metadata) = shared.metadata.get() else {
         return Ok(());
     };
@@ -143,17 +157,29 @@ pub(super) async fn variables(
     let base = format!("http://{host}:{}", place.port);
     let record = &order.record;
     let id = metadata.key.id(&record.cluster, &record.id, container);
-    let mut fixed = |name: &str, path: &str| {
-        let value = format!("{base}/{path}/{id}");
-        additions.environment.push((name.to_owned(), value));
-    };
-    fixed("ECS_CONTAINER_METADATA_URI", "v3");
-    fixed("ECS_CONTAINER_METADATA_URI_V4", "v4");
-    fixed("ECS_AGENT_URI", "api");
-    additions
-        .defaults
-        .push(("AWS_EXECUTION_ENV".to_owned(), "AWS_ECS_EC2".to_owned()));
+    give(additions, &base, &id);
     Ok(())
+}
+
+/// The addresses win over whatever the definition says.
+fn give(additions: &mut Additions, base: &str, id: &str) {
+    for (name, path) in [
+        ("ECS_CONTAINER_METADATA_URI", "v3"),
+        ("ECS_CONTAINER_METADATA_URI_V4", "v4"),
+        ("ECS_AGENT_URI", "api"),
+    ] {
+        let address = format!("{base}/{path}/{id}");
+        additions.environment.push((name.to_owned(), address));
+    }
+    preset(additions, &[("AWS_EXECUTION_ENV", "AWS_ECS_EC2")]);
+}
+
+/// Wins over nothing that anybody has said, files of variables included.
+fn preset(additions: &mut Additions, pairs: &[(&str, &str)]) {
+    let pairs = pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    additions.defaults.splice(0..0, pairs);
 }
 
 /// Whether a container can connect to the host at all. The pause container asks for nothing.
@@ -168,4 +194,59 @@ fn reaches(spec: &TaskSpec, container: &str) -> bool {
             NetworkMode::Bridge => !cut_off(spec),
             NetworkMode::Awsvpc | NetworkMode::Host => true,
         }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_win_over_everything_and_presets_over_nothing() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut additions = Additions {
+            defaults: vec![pair("AWS_REGION", "of a file")],
+            environment: vec![pair("ECS_AGENT_URI", "of a secret")],
+            ..Additions::default()
+        };
+        give(&mut additions, "http://10.0.0.1:20000", "id");
+        preset(
+            &mut additions,
+            &[("AWS_REGION", "eu"), ("AWS_DEFAULT_REGION", "eu")],
+        );
+        let last = |pairs: &[(String, String)], wanted: &str| {
+            let found = pairs.iter().rev().find(|(name, _)| name == wanted);
+            found.map(|(_, value)| value.clone()).unwrap_or_default()
+        };
+        assert_eq!(
+            last(&additions.environment, "ECS_AGENT_URI"),
+            "http://10.0.0.1:20000/api/id"
+        );
+        assert_eq!(
+            last(&additions.environment, "ECS_CONTAINER_METADATA_URI_V4"),
+            "http://10.0.0.1:20000/v4/id"
+        );
+        assert_eq!(last(&additions.defaults, "AWS_REGION"), "of a file");
+        assert_eq!(last(&additions.defaults, "AWS_DEFAULT_REGION"), "eu");
+        assert_eq!(
+            last(&additions.defaults, "AWS_EXECUTION_ENV"),
+            "AWS_ECS_EC2"
+        );
+    }
+
+    #[test]
+    fn who_cannot_connect_is_told_no_address() {
+        let reached = |mode: &str, cut_off: bool| {
+            let spec: TaskSpec = serde_json::from_value(serde_json::json!({
+                "family": "web", "network_mode": mode,
+                "containers": [{"name": "main", "image": "i", "essential": true, "disable_networking": cut_off}],
+            }))
+            .expect("a specification");
+            (reaches(&spec, "main"), reaches(&spec, PAUSE_CONTAINER))
+        };
+        assert_eq!(reached("none", false), (false, false));
+        assert_eq!(reached("bridge", true), (false, false));
+        for mode in ["bridge", "awsvpc", "host"] {
+            assert_eq!(reached(mode, false), (true, false), "{mode}");
+        }
+    }
 }

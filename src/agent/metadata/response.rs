@@ -34,6 +34,8 @@ pub(super) struct Subject<'a> {
     pub network: (&'a str, &'a str, &'a str),
     /// The engine's default log driver.
     pub log_driver: &'a str,
+    /// Whether it may ask for faults.
+    pub fault_injection: bool,
     /// The instance's attributes.
     pub attributes: &'a BTreeMap<String, String>,
 }
@@ -245,7 +247,7 @@ pub(super) fn task(subject: &Subject<'_>, tags: bool) -> Task {
             .collect(),
         service_name: record.service.as_ref().map(ToString::to_string),
         group: record.group.clone(),
-        fault_injection_enabled: false,
+        fault_injection_enabled: subject.fault_injection,
         tags: tags.then(|| Tags {
             task_tags: record
                 .standalone
@@ -482,6 +484,7 @@ mod tests {
             observed,
             network: ("net", "172.20.0.0/16", "172.20.0.1"),
             log_driver: "json-file",
+            fault_injection: mode == "awsvpc",
             attributes: &attributes,
         };
         serde_json::to_value(task(&subject, false)).expect("JSON")
@@ -591,6 +594,7 @@ mod tests {
         ]);
         let answer = shown("awsvpc", None, &all);
         let of = |at: usize, member: &str| answer["Containers"][at][member].clone();
+        assert_eq!(answer["FaultInjectionEnabled"], true);
         assert_eq!(of(0, "Type"), "CNI_PAUSE");
         assert_eq!(of(1, "Name"), "main");
         assert_eq!(of(1, "Networks")[0]["NetworkMode"], "awsvpc");

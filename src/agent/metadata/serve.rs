@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -18,7 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::access::{Access, Place};
 use super::limit::Asker;
 use super::response::{self, Subject};
-use super::{Metadata, key, protection};
+use super::{Metadata, fault, key, protection};
 use crate::agent::known::is_up;
 use crate::agent::shared::Shared;
 use crate::engine::labels::PAUSE_CONTAINER;
@@ -81,6 +81,7 @@ fn router(shared: Arc<Shared>) -> Router {
             "/api/{id}/task-protection/v1/state",
             get(protection::get).put(protection::put),
         )
+        .route("/api/{id}/fault/v1/{fault}/{action}", post(fault::post))
         .fallback(no_such_path)
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(shared)
@@ -248,10 +249,13 @@ impl Caller {
         let network = shared.surroundings.network_name();
         let gateway = self.place.gateway.to_string();
         let config = &shared.config;
-        let instance = {
+        let (instance, fault_injection) = {
             let state = shared.view.read();
             let entry = state.instance(&config.cluster, &config.instance.name);
-            entry.and_then(|entry| entry.instance.clone())
+            (
+                entry.and_then(|entry| entry.instance.clone()),
+                fault::enabled(&state, &config.cluster, &self.spec),
+            )
         };
         let nothing = BTreeMap::new();
         let log_driver = shared
@@ -267,6 +271,7 @@ impl Caller {
                 observed: &self.observed,
                 network: (&network, &self.place.subnet, &gateway),
                 log_driver: &log_driver,
+                fault_injection,
                 attributes: instance.as_ref().map_or(&nothing, |i| &i.attributes),
             }),
         )

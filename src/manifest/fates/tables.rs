@@ -423,7 +423,9 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     ),
     row(
         "enableFaultInjection",
-        NoEffect("no fault is ever injected"),
+        Differs(
+            "the cluster's `faultInjection` must allow it; only for tasks in `awsvpc`; packets are lost by iptables instead of netem",
+        ),
     ),
     row("trustedExecutionConfiguration", Honoured),
     by_value(
@@ -595,6 +597,8 @@ pub(super) const CLUSTER: &[Row] = &[
     row("containerInstances[].gpus", Honoured),
     row("healthyAfterSeconds", Honoured),
     row("publishAwsvpcPorts", Honoured),
+    row("faultInjection", Honoured),
+    row("awsRegion", Honoured),
     row("logDriverOverrides", Honoured),
     row("fileSystems", Honoured),
     row("secretProviders", Honoured),

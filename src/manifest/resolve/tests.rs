@@ -298,7 +298,7 @@ fn a_cluster_without_instances_is_the_local_engine() {
         ClusterSpec::named(ClusterName::new("shop"))
     );
     let two = resolved(
-        json!({"containerInstances": [{"name": "a", "status": "DRAINING"}, {"name": "b", "endpoint": "tcp://b:1"}], "healthyAfterSeconds": 1, "publishAwsvpcPorts": false,
+        json!({"containerInstances": [{"name": "a", "status": "DRAINING"}, {"name": "b", "endpoint": "tcp://b:1"}], "healthyAfterSeconds": 1, "faultInjection": true, "awsRegion": "eu-west-1", "publishAwsvpcPorts": false,
             "logDriverOverrides": {"awslogs": {"logDriver": "journald", "options": {"tag": "x"}}},
             "fileSystems": {"fs-1": {"nfs": "nas:/srv", "options": "nfsvers=3"}}}),
     );
@@ -312,6 +312,8 @@ fn a_cluster_without_instances_is_the_local_engine() {
         EngineEndpoint::Address("tcp://b:1".into())
     );
     assert_eq!((two.healthy_after, two.publish_awsvpc_ports), (1, false));
+    assert_eq!(two.aws_region.as_deref(), Some("eu-west-1"));
+    assert!(two.fault_injection);
 }
 
 #[test]

@@ -41,6 +41,12 @@ pub struct Cluster {
     /// Whether ports of `awsvpc` tasks are published on the host too, at ports that the engine chooses.
     #[schemars(extend("x-longshore" = true, "default" = true))]
     pub publish_awsvpc_ports: Option<bool>,
+    /// Whether tasks with `enableFaultInjection` may inject faults into their own network, as root on the host.
+    #[schemars(extend("x-longshore" = true, "default" = false))]
+    pub fault_injection: Option<bool>,
+    /// What `AWS_REGION` and `AWS_DEFAULT_REGION` are in containers whose definition does not set them.
+    #[schemars(length(min = 1), extend("x-longshore" = true))]
+    pub aws_region: Option<String>,
     /// What stands for a log driver that definitions name, by its name: `{awslogs: {logDriver: journald}}`. Without it
     /// `awslogs` is the engine's `json-file`.
     #[serde(default)]
