@@ -120,6 +120,14 @@ pub struct ServiceSummary {
     pub failure: Option<TaskFailure>,
 }
 
+/// The health of what may have ended: that it was healthy once says nothing of it now. That it was not may be why it ended.
+pub const fn health(reported: HealthStatus, stopped: bool) -> HealthStatus {
+    match reported {
+        HealthStatus::Healthy if stopped => HealthStatus::Unknown,
+        reported => reported,
+    }
+}
+
 /// Whether a task counts as healthy, as the controller judges it (semantics §4.19).
 pub fn is_healthy(state: &State, task: &TaskEntry, now: Timestamp) -> bool {
     let record = &task.record;
@@ -459,10 +467,7 @@ pub fn serving_last_good(held: &HeldResource) -> Condition {
         "ServingLastGood",
         true,
         "ManifestInvalid",
-        format!(
-            "{} {}: serving last good since {}, because {}",
-            held.kind, held.name, held.since, held.because
-        ),
+        format!("{}, because {}", held.standing(), held.because),
     )
 }
 
@@ -481,4 +486,22 @@ pub fn held_of<'a>(
             _ => false,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_stopped_is_not_healthy_any_more_but_may_have_stopped_for_being_unhealthy() {
+        use HealthStatus::{Healthy, Unhealthy, Unknown};
+        assert_eq!(
+            [health(Healthy, false), health(Healthy, true)],
+            [Healthy, Unknown]
+        );
+        assert_eq!(
+            [health(Unhealthy, true), health(Unknown, true)],
+            [Unhealthy, Unknown]
+        );
+    }
 }

@@ -31,7 +31,7 @@ pub struct Identity {
     pub owner: String,
     /// The folder of manifests, absolute.
     pub folder: String,
-    /// The state directory, absolute.
+    /// The state directory, absolute; a simulated engine leaves nothing in it.
     pub state_dir: String,
     /// `docker` or `simulated`.
     pub engine: String,
@@ -91,8 +91,21 @@ pub struct HeldResource {
     /// Since when the folder has had no valid version of it.
     #[serde(with = "super::time::rfc3339")]
     pub since: Timestamp,
+    /// When the version that is kept was accepted.
+    #[serde(with = "super::time::rfc3339")]
+    pub accepted_at: Timestamp,
     /// `file:line:col: …`
     pub because: String,
+}
+
+impl HeldResource {
+    /// `Service web: serving last good since …, accepted …`; the cause is not in it.
+    pub fn standing(&self) -> String {
+        format!(
+            "{} {}: serving last good since {}, accepted {}",
+            self.kind, self.name, self.since, self.accepted_at
+        )
+    }
 }
 
 /// The folder as it was read last.

@@ -49,6 +49,12 @@ pub fn message(text: &str) {
     write_stderr(format!("{text}\n").as_bytes());
 }
 
+/// `1 file`, `2 files`.
+pub fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
 /// What a cell says about the health of its thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tone {

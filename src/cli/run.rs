@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
-use super::live::Live;
+use super::live::{Live, size};
 use super::start::{StartArgs, asked_to_stop, held, start};
 use super::{CommandResult, Failure, Globals, logging, services};
-use crate::daemon::{Daemon, Mode, Shared};
+use crate::daemon::{Daemon, EngineChoice, Mode, Shared};
 use crate::model::EventLevel;
 use crate::store::keys::Key;
 use crate::store::view::Changed;
@@ -53,9 +53,22 @@ pub async fn run(args: RunArgs, globals: &Globals) -> CommandResult {
         .count();
     daemon.stop().await;
     if result.is_ok() && running > 0 {
-        tracing::info!("stopped; {running} tasks keep running. `longshore down` removes them");
+        tracing::info!("{}", last_words(shared.options.engine, running));
     }
     result
+}
+
+/// What becomes of the tasks that ran.
+fn last_words(engine: EngineChoice, running: usize) -> String {
+    match (engine, running) {
+        (EngineChoice::Simulated, _) => "stopped; what was simulated is gone with it".to_owned(),
+        (EngineChoice::Docker, 1) => {
+            "stopped; 1 task keeps running. `longshore down` removes it".to_owned()
+        }
+        (EngineChoice::Docker, many) => {
+            format!("stopped; {many} tasks keep running. `longshore down` removes them")
+        }
+    }
 }
 
 async fn wait(daemon: &Daemon) -> CommandResult {
@@ -117,6 +130,7 @@ async fn show_table(shared: Arc<Shared>, colour: bool) {
     let mut status = shared.status.subscribe();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut shown = Vec::new();
+    let mut wide = size();
     loop {
         let mut said = Vec::new();
         tokio::select! {
@@ -131,11 +145,26 @@ async fn show_table(shared: Arc<Shared>, colour: bool) {
         while let Ok(line) = messages.try_recv() {
             said.push(line);
         }
-        let block = services::table(&shared, colour);
-        if said.is_empty() && block == shown {
+        let block = services::table(&shared, colour, size().0);
+        let now = size();
+        if said.is_empty() && block == shown && now == wide {
             continue;
         }
         live.messages(&said, &block);
         shown = block;
+        wide = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_are_said_to_keep_running_only_where_they_are_real() {
+        let docker = |count| last_words(EngineChoice::Docker, count);
+        assert!(docker(1).contains("1 task keeps running"));
+        assert!(docker(2).contains("2 tasks keep running"));
+        assert!(!last_words(EngineChoice::Simulated, 2).contains("running"));
     }
 }

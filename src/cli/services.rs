@@ -4,8 +4,9 @@ use super::output::{Tone, age};
 use crate::api::conditions::{self, Phase, ServiceSummary};
 use crate::daemon::Shared;
 
-/// The services of a running daemon as lines: a header, a service a line, what is wrong with the folder, pulls.
-pub fn table(shared: &Shared, colour: bool) -> Vec<String> {
+/// The services of a running daemon as lines: a header, a service a line, what is wrong with the folder, pulls. What is wrong is
+/// wrapped to `columns`, since it tells what to mend; the rest may be cut.
+pub fn table(shared: &Shared, colour: bool, columns: usize) -> Vec<String> {
     let now = shared.clock.now();
     let summaries = {
         let state = shared.view.read();
@@ -14,18 +15,47 @@ pub fn table(shared: &Shared, colour: bool) -> Vec<String> {
     let mut lines = lines(&summaries, now, colour);
     let status = shared.status.borrow();
     for held in &status.held {
-        lines.push(Tone::Bad.paint(
-            &format!(
-                "{} {}: serving last good since {}, because {}",
-                held.kind, held.name, held.since, held.because
-            ),
-            colour,
-        ));
+        let because = format!("because {}", held.because);
+        let wrapped = wrap(&because, columns.saturating_sub(2))
+            .into_iter()
+            .map(|line| format!("  {line}"));
+        for line in std::iter::once(held.standing()).chain(wrapped) {
+            lines.push(Tone::Bad.paint(&line, colour));
+        }
     }
     drop(status);
     for pull in shared.pulls.all() {
         lines.push(pulling(&pull));
     }
+    lines
+}
+
+/// The text in lines of at most so many characters, parted at spaces where there are any.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let columns = columns.max(1);
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    let mut used = 0;
+    for word in text.split_whitespace() {
+        let width = word.chars().count();
+        if used > 0 && used + 1 + width > columns {
+            lines.push(std::mem::take(&mut line));
+            used = 0;
+        }
+        if used > 0 {
+            line.push(' ');
+            used += 1;
+        }
+        for c in word.chars() {
+            if used == columns {
+                lines.push(std::mem::take(&mut line));
+                used = 0;
+            }
+            line.push(c);
+            used += 1;
+        }
+    }
+    lines.push(line);
     lines
 }
 
@@ -105,4 +135,19 @@ pub fn lines(
             line
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrap;
+
+    #[test]
+    fn a_cause_is_wrapped_at_spaces_and_never_cut() {
+        assert_eq!(wrap("a bc def", 4), ["a bc", "def"]);
+        assert_eq!(
+            wrap("a /very/long/path b", 6),
+            ["a", "/very/", "long/p", "ath b"]
+        );
+        assert_eq!(wrap("", 4), [""]);
+    }
 }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::{CommandResult, Failure, Globals, output};
 use crate::clock::{Clock, SystemClock};
-use crate::diagnostic::{Diagnostic, Severity, github, human, json, junit, sarif};
+use crate::diagnostic::{Diagnostic, Severity, codes, github, human, json, junit, sarif};
 use crate::manifest::load::{LastGood, LoadOptions, Loaded};
-use crate::manifest::source;
+use crate::manifest::source::{self, FolderState};
 
 /// How findings are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -47,7 +47,7 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
     crate::manifest::load(&scan, &LastGood::default(), &options)
 }
 
-/// Exit 0: clean; 1: findings; 2: could not run.
+/// Exit 0: clean; 1: findings; 2: could not run, as where a path is not there; what the others hold is shown all the same.
 pub fn run(args: &ValidateArgs, globals: &Globals) -> CommandResult {
     let scan = source::scan_paths(&args.paths, std::io::stdin());
     let files: Vec<String> = scan.files.keys().cloned().collect();
@@ -68,10 +68,25 @@ pub fn run(args: &ValidateArgs, globals: &Globals) -> CommandResult {
         Format::Github => github::render(findings),
     };
     output::write_stdout(text.as_bytes());
-    if files.is_empty() {
+    if files.is_empty() && scan.state == FolderState::Present {
         output::message("no manifests found (*.yaml, *.yml, *.json)");
     } else if format == Format::Human && findings.is_empty() {
-        output::message(&format!("{} files are valid", files.len()));
+        let are = if files.len() == 1 { "is" } else { "are" };
+        output::message(&format!(
+            "{} {are} valid",
+            output::count(files.len(), "file")
+        ));
+    }
+    let missing: Vec<&str> = findings
+        .iter()
+        .filter(|finding| finding.code == codes::FOLDER_MISSING)
+        .map(|finding| finding.primary.file.path.as_str())
+        .collect();
+    if !missing.is_empty() {
+        return Err(Failure::could_not_run(format!(
+            "there is nothing at {}",
+            missing.join(", ")
+        )));
     }
     if is_finding(findings, args.strict) {
         return Err(Failure::Findings(String::new()));

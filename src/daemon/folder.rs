@@ -225,6 +225,7 @@ fn status_of(loaded: &Loaded, now: Timestamp) -> FolderStatus {
                 cluster: key.cluster.clone(),
                 name: key.name.clone(),
                 since: held.since,
+                accepted_at: held.accepted_at,
                 because: held.because.clone(),
             })
             .collect(),

@@ -52,6 +52,9 @@ pub struct LastGoodDoc {
     pub hash: String,
     /// When this content was first taken.
     pub accepted_at: Timestamp,
+    /// The first reading of the folder in which there was no valid version of it; none while there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<Timestamp>,
 }
 
 /// The last valid version of every resource.
@@ -77,15 +80,17 @@ impl FromIterator<(ResourceKey, LastGoodDoc)> for LastGood {
 pub struct LoadOptions {
     /// A folder that is missing or empty means that nothing is wanted.
     pub allow_empty: bool,
-    /// The time, for [`LastGoodDoc::accepted_at`].
+    /// The time, for [`LastGoodDoc::accepted_at`] and [`LastGoodDoc::held_since`].
     pub now: Timestamp,
 }
 
 /// A resource that is kept at its last good version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// Since when that version has been the one in force.
+    /// The first reading of the folder that had no valid version of it.
     pub since: Timestamp,
+    /// When the version that is kept was first taken.
+    pub accepted_at: Timestamp,
     /// Why, as `file:line:col: …` or a sentence about the folder.
     pub because: String,
 }
@@ -139,16 +144,17 @@ struct Entry {
 pub fn load(scan: &Scan, last_good: &LastGood, options: &LoadOptions) -> Loaded {
     let mut found = scan.diagnostics();
     let mut entries = Vec::new();
-    // Files of which not every document is known.
+    // Files of which not every document is known: with their text where that could be taken apart into documents, so that a
+    // resource that it does not name is not in it.
     let mut opaque: Vec<Option<Arc<SourceFile>>> = Vec::new();
     for content in scan.files.values() {
         match content {
             FileContent::Problem(_) => opaque.push(None),
-            FileContent::Text(file) => {
-                if read_file(file, &mut entries, &mut found) {
-                    opaque.push(Some(Arc::clone(file)));
-                }
-            }
+            FileContent::Text(file) => match read_file(file, &mut entries, &mut found) {
+                Known::All => {}
+                Known::Some => opaque.push(Some(Arc::clone(file))),
+                Known::Unparsed => opaque.push(None),
+            },
         }
     }
     let mut at_fault = references::check(&entries, &opaque, last_good, &mut found);
@@ -173,21 +179,39 @@ pub fn load(scan: &Scan, last_good: &LastGood, options: &LoadOptions) -> Loaded 
     .settle(scan.hash(), options)
 }
 
-/// Reads a file's documents. True when there may be documents in it that could not be read.
+/// How much is known of what a file declares.
+enum Known {
+    /// Each of its documents.
+    All,
+    /// Not of each document what it is.
+    Some,
+    /// It is no YAML, so that there may be anything in it.
+    Unparsed,
+}
+
+/// Reads a file's documents.
 fn read_file(
     file: &Arc<SourceFile>,
     entries: &mut Vec<Entry>,
     found: &mut Vec<Diagnostic>,
-) -> bool {
+) -> Known {
     let parsed = yaml::parse(file);
-    let unreadable = parsed
+    let mut known = Known::All;
+    if parsed
         .diagnostics
         .iter()
-        .any(|d| d.severity == Severity::Error);
+        .any(|d| d.severity == Severity::Error)
+    {
+        known = Known::Unparsed;
+    }
     found.extend(parsed.diagnostics);
     for (index, root) in parsed.documents.into_iter().enumerate() {
         let before = found.len();
-        for document in document::read(file, root, found) {
+        let documents = document::read(file, root, found);
+        if documents.is_empty() && matches!(known, Known::All) {
+            known = Known::Some;
+        }
+        for document in documents {
             // One envelope is one document, so what was found reading it is about it; of the several in one answer of
             // `describe-…`, each is judged by itself.
             let before = if document.plain { found.len() } else { before };
@@ -207,7 +231,7 @@ fn read_file(
             });
         }
     }
-    unreadable
+    known
 }
 
 /// Checks one document by itself. Its type, where it can be had, and whether its shape is right.
@@ -359,11 +383,17 @@ impl Settling<'_> {
                         format!("nothing is removed while this stands: {reason}")
                     }
                 });
-                good.insert(key.clone(), document.clone());
+                let since = document.held_since.unwrap_or(options.now);
+                let kept = LastGoodDoc {
+                    held_since: Some(since),
+                    ..document.clone()
+                };
+                good.insert(key.clone(), kept);
                 held.insert(
                     key.clone(),
                     Held {
-                        since: document.accepted_at,
+                        since,
+                        accepted_at: document.accepted_at,
                         because,
                     },
                 );
@@ -465,6 +495,7 @@ fn accepted(
             line: document.start().line,
         },
         accepted_at: before.map_or(options.now, |before| before.accepted_at),
+        held_since: None,
         hash,
     }
 }

@@ -97,7 +97,7 @@ pub fn check(document: &Document, found: &mut Vec<Diagnostic>) -> Option<Damage>
         return None;
     }
     document.with_place(|place| report_all(validator, Some(kind), place, &document.spec, found));
-    Some(mend(validator, &document.spec))
+    Some(mend(kind, validator, &document.spec))
 }
 
 /// Checks `metadata`.
@@ -107,11 +107,11 @@ pub fn check_metadata(place: &Place<'_>, metadata: &Json, found: &mut Vec<Diagno
 
 /// A spec without what does not fit its schema.
 pub fn mended(kind: Kind, spec: &Json) -> Json {
-    mend(schema::validator(kind), spec).mended
+    mend(kind, schema::validator(kind), spec).mended
 }
 
-/// Takes out what does not fit, and remembers where.
-fn mend(validator: &Validator, spec: &Json) -> Damage {
+/// Takes out what does not fit, puts in what must be there, and remembers where.
+fn mend(kind: Kind, validator: &Validator, spec: &Json) -> Damage {
     let mut mended = spec.clone();
     let mut parts = BTreeSet::new();
     let mut whole = false;
@@ -121,15 +121,6 @@ fn mend(validator: &Validator, spec: &Json) -> Damage {
             ValidationErrorKind::AdditionalProperties { unexpected } => {
                 if let Some(Json::Object(members)) = mended.pointer_mut(&pointer) {
                     members.retain(|name, _| !unexpected.contains(name));
-                }
-            }
-            ValidationErrorKind::Required { property } => {
-                if let (Some(Json::Object(members)), Some(name)) =
-                    (mended.pointer_mut(&pointer), property.as_str())
-                {
-                    members
-                        .entry(name)
-                        .or_insert_with(|| Json::String(String::new()));
                 }
             }
             ValidationErrorKind::Type { .. } | ValidationErrorKind::Enum { .. } => {
@@ -156,10 +147,62 @@ fn mend(validator: &Validator, spec: &Json) -> Damage {
         }
     }
     remove_null(&mut mended);
+    fill(Catalogue::of(kind), validator, &mut mended);
     Damage {
         mended,
         parts,
         whole,
+    }
+}
+
+/// How often an object that was filled in may lack something in turn.
+const FILLINGS: usize = 8;
+
+/// Puts something of the right type where a member must be that is missing, or was taken out: without it the whole document
+/// could not be read, and nothing else that is wrong in it would be found.
+fn fill(catalogue: &Catalogue, validator: &Validator, mended: &mut Json) {
+    for _ in 0..FILLINGS {
+        let missing: Vec<(String, String)> = validator
+            .iter_errors(mended)
+            .filter_map(|error| match error.kind() {
+                ValidationErrorKind::Required { property } => Some((
+                    error.instance_path().to_string(),
+                    property.as_str()?.to_owned(),
+                )),
+                _ => None,
+            })
+            .collect();
+        if missing.is_empty() {
+            return;
+        }
+        for (pointer, name) in missing {
+            let member = catalogue.member(&format!("{pointer}/{name}"));
+            if let Some(Json::Object(members)) = mended.pointer_mut(&pointer) {
+                members.insert(name, member.map_or_else(empty_text, filler));
+            }
+        }
+    }
+}
+
+fn empty_text() -> Json {
+    Json::String(String::new())
+}
+
+/// The least that a member's type reads.
+fn filler(member: &Member) -> Json {
+    let first = member.schema.get("enum").and_then(|options| options.get(0));
+    if let Some(first) = first {
+        return first.clone();
+    }
+    let kind = member.schema.get("type");
+    // Of several types any will do.
+    let kind = kind.and_then(|kind| kind.as_str().or_else(|| kind.get(0)?.as_str()));
+    match kind {
+        Some("integer" | "number") => member.schema.get("minimum").cloned().unwrap_or(0.into()),
+        Some("boolean") => Json::Bool(false),
+        Some("array") => Json::Array(Vec::new()),
+        Some("object") => Json::Object(serde_json::Map::new()),
+        _ => empty_text(),
     }
 }
 
@@ -425,10 +468,13 @@ fn form(pattern: &str, text: &str) -> Vec<String> {
         .chars()
         .map(|c| if fits(c) { c } else { '-' })
         .collect();
-    vec![
-        format!("it consists of {words}"),
-        format!("write, for example, `{}`", better.trim_start_matches('-')),
-    ]
+    let better = better.trim_matches('-');
+    let mut help = vec![format!("it consists of {words}")];
+    // Of `..` nothing is left to suggest.
+    if !better.is_empty() {
+        help.push(format!("write, for example, `{better}`"));
+    }
+    help
 }
 
 fn wrong_type(

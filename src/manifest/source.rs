@@ -58,6 +58,8 @@ pub enum ReadProblem {
     Unreadable(String),
     /// It was listed, and gone when it was read.
     Vanished,
+    /// It was named, and is not there.
+    Missing,
     /// The byte at `offset`, which is at `line` and `column`, is not UTF-8. `utf16` when the file looks like that.
     NotUtf8 {
         /// 0-based byte.
@@ -109,9 +111,9 @@ pub fn scan_paths(paths: &[PathBuf], mut stdin: impl Read) -> Scan {
             whole.state = FolderState::Missing;
         } else {
             let content = match walk::read_file(path, &shown) {
-                FileContent::Problem(ReadProblem::Vanished) => FileContent::Problem(
-                    ReadProblem::Unreadable("there is no such file or folder".into()),
-                ),
+                FileContent::Problem(ReadProblem::Vanished) => {
+                    FileContent::Problem(ReadProblem::Missing)
+                }
                 content => content,
             };
             whole.files.insert(shown, content);
@@ -264,6 +266,13 @@ impl ReadProblem {
                 "the file vanished while it was read".into(),
                 top,
                 "look again when nothing writes into the folder",
+            ),
+            Self::Missing => finding(
+                codes::FOLDER_MISSING,
+                path,
+                format!("there is nothing at `{path}`"),
+                top,
+                "check the path",
             ),
             Self::NotUtf8 {
                 offset,

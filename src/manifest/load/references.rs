@@ -80,7 +80,12 @@ pub(super) fn check(
             .and_then(resolve::definition_reference);
         let cluster = resolve::cluster_reference(service.cluster.as_deref());
         if cluster != ClusterName::default() {
-            folder.refer(entry, &cluster_key(&cluster), "/cluster", found);
+            // What `describe-services` prints has the cluster's ARN instead.
+            let pointer = match entry.document.node("/cluster") {
+                Some(_) => "/cluster",
+                None => "/clusterArn",
+            };
+            folder.refer(entry, &cluster_key(&cluster), pointer, found);
         }
         if let Some((family, revision)) = reference {
             let key = definition_key(&family);

@@ -194,6 +194,15 @@ fn held(loaded: &Loaded) -> Vec<String> {
         .collect()
 }
 
+/// All that was good at second 1, held since second 2.
+fn held_whole(good: &LastGood) -> BTreeMap<ResourceKey, LastGoodDoc> {
+    let mut kept = good.0.clone();
+    for document in kept.values_mut() {
+        document.held_since = Some(at(2).now);
+    }
+    kept
+}
+
 fn image(loaded: &Loaded, family: &str) -> String {
     loaded.desired.task_definitions[family].0.spec.containers[0]
         .image
@@ -248,7 +257,7 @@ fn one_broken_file_is_held_and_the_others_are_taken() {
     assert_eq!(
         held(&loaded),
         [
-            "TaskDefinition web since 1: web.yaml:3:17: an item of `containerDefinitions` has no member `imgae`"
+            "TaskDefinition web since 2: web.yaml:3:17: an item of `containerDefinitions` has no member `imgae`"
         ]
     );
     assert_eq!(
@@ -318,7 +327,7 @@ fn a_missing_folder_holds_everything_unless_that_is_allowed() {
     let mut scan = folder([]);
     scan.state = FolderState::Missing;
     let loaded = load(&scan, &good, &at(2));
-    assert_eq!(loaded.good, good.0);
+    assert_eq!(loaded.good, held_whole(&good));
     assert_eq!(loaded.held.len(), 4);
     assert_eq!(
         loaded.pruning,
@@ -340,7 +349,7 @@ fn a_folder_that_turned_empty_holds_everything_unless_that_is_allowed() {
     let (_, good) = three_files();
     for scan in [folder([]), folder([("note.yaml", "# nothing left\n")])] {
         let loaded = load(&scan, &good, &at(2));
-        assert_eq!(loaded.good, good.0);
+        assert_eq!(loaded.good, held_whole(&good));
         assert!(matches!(loaded.pruning, Pruning::Withheld(_)));
         let allowed = LoadOptions {
             allow_empty: true,
@@ -359,7 +368,7 @@ fn a_folder_that_cannot_be_listed_holds_everything_whatever_is_allowed() {
         allow_empty: true,
         ..at(2)
     };
-    assert_eq!(load(&scan, &good, &allowed).good, good.0);
+    assert_eq!(load(&scan, &good, &allowed).good, held_whole(&good));
 }
 
 #[test]
@@ -381,7 +390,7 @@ fn nothing_is_removed_while_another_file_is_broken() {
     assert_eq!(loaded.good.len(), 4);
     assert_eq!(
         held(&loaded)[0],
-        "TaskDefinition shop since 1: nothing is removed while this stands: web.yaml:3:43: `memory` is a whole number, and this is text"
+        "TaskDefinition shop since 2: nothing is removed while this stands: web.yaml:3:43: `memory` is a whole number, and this is text"
     );
 }
 
@@ -413,7 +422,79 @@ fn a_duplicate_holds_both_places() {
     assert_eq!(image(&loaded, "web"), "busybox:1");
     assert_eq!(
         held(&loaded),
-        ["TaskDefinition web since 1: z.yaml:1:9: task definition `web` is declared twice"]
+        ["TaskDefinition web since 2: z.yaml:1:9: task definition `web` is declared twice"]
+    );
+}
+
+#[test]
+fn what_is_held_is_held_since_the_first_reading_that_was_broken_also_after_a_restart() {
+    let (mut files, good) = three_files();
+    files[2].1 = "family: [".into();
+    let broken = load(&scan_of(&files), &good, &at(5));
+    // What the store holds is all that a restart leaves.
+    let stored = serde_json::to_value(&broken.good[&key("TaskDefinition web")]).unwrap();
+    let mut remembered = broken.good.clone();
+    remembered.insert(
+        key("TaskDefinition web"),
+        serde_json::from_value(stored).unwrap(),
+    );
+    let later = load(&scan_of(&files), &LastGood(remembered), &at(9));
+    assert_eq!(later.good, broken.good, "nothing is to be written again");
+    let held = &later.held[&key("TaskDefinition web")];
+    assert_eq!((held.since, held.accepted_at), (at(5).now, at(1).now));
+    // Once it was good again, the next time counts from its own beginning.
+    files[2].1 = WEB.into();
+    let mended = load(&scan_of(&files), &LastGood(later.good), &at(10));
+    assert_eq!(mended.good, good.0);
+    files[2].1 = "family: [".into();
+    let again = load(&scan_of(&files), &LastGood(mended.good), &at(11));
+    assert_eq!(again.held[&key("TaskDefinition web")].since, at(11).now);
+}
+
+#[test]
+fn a_document_that_cannot_be_taken_raises_no_second_error_about_its_name() {
+    let to = |cluster: &str| {
+        service("web", "w", 1).replace("spec:\n", &format!("spec:\n  cluster: {cluster}\n"))
+    };
+    let loaded = |other: &'static str, text: &str| {
+        let files = [("a.yaml", to("x")), (other, text.to_owned())];
+        places(&load(&scan_of(&files), &LastGood::default(), &at(1)))
+    };
+    let family = "family: w\ncontainerDefinitions: [{name: w, image: busybox:1, memory: 64}]\n";
+    let cluster = "apiVersion: longshore/v1\nkind: Cluster\nmetadata: {name: x}\n";
+    assert_eq!(
+        loaded("b.yaml", &format!("{cluster}---\n{family}")),
+        ["LS0204 1:1"],
+        "no spec"
+    );
+    assert_eq!(
+        loaded(
+            "b.yaml",
+            &format!("{}spec: {{}}\n---\n{family}", cluster.replace("/v1", "/v9"))
+        ),
+        ["LS0212 1:13"]
+    );
+    // It may be a family of any name that is cut off here.
+    assert_eq!(
+        loaded("b.json", "{\"containerDefinitions\": [{"),
+        ["LS0101 1:27"]
+    );
+    // What is read whole and is something else hides nothing.
+    assert_eq!(
+        loaded("b.yaml", "hello: there\n"),
+        ["LS0402 5:12", "LS0403 6:19", "LS0210 1:1"]
+    );
+}
+
+#[test]
+fn an_unknown_cluster_of_what_describe_services_prints_is_shown_at_its_arn() {
+    let text = r#"{"services": [
+  {"serviceName": "two", "desiredCount": 1, "taskDefinition": "web:1",
+   "clusterArn": "arn:aws:ecs:eu-west-1:1:cluster/nowhere"}]}"#;
+    assert!(
+        places(&one(text)).contains(&"LS0402 3:18".to_owned()),
+        "{:?}",
+        places(&one(text))
     );
 }
 
@@ -544,8 +625,8 @@ fn what_was_good_under_another_version_keeps_running() {
     let loaded = load(&scan_of(&files), &LastGood(good.clone()), &at(2));
     assert_eq!(image(&loaded, "web"), "busybox:1");
     assert_eq!(
-        loaded.good[&key("TaskDefinition web")],
-        good[&key("TaskDefinition web")]
+        loaded.good[&key("TaskDefinition web")].document,
+        good[&key("TaskDefinition web")].document
     );
 }
 
@@ -572,9 +653,9 @@ fn of_two_files_at_fault_together_each_says_why_it_is_held() {
     assert_eq!(
         held(&loaded),
         [
-            format!("TaskDefinition shop since 1: {because}"),
-            format!("Service shop since 1: {because}"),
-            format!("Service web since 1: {because}"),
+            format!("TaskDefinition shop since 2: {because}"),
+            format!("Service shop since 2: {because}"),
+            format!("Service web since 2: {because}"),
         ]
     );
 }

@@ -56,6 +56,53 @@ containerDefinitions:
 }
 
 #[test]
+fn what_is_wrong_in_a_member_that_must_be_there_hides_nothing_elsewhere() {
+    let text = "\
+family: web
+containerDefinitions:
+  - {name: a, image: b, memory: 64, dependsOn: [{containerName: c, condition: STARTED}]}
+  - {name: c, image: b, memory: 64, dependsOn: [{containerName: x, condition: START}]}
+  - {name: [d], image: b, memory: 64, healthCheck: {command: yes}, ulimits: [{name: nofile, softLimit: many, hardLimit: 1}]}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata: {name: web}
+spec:
+  taskDefinition: 'web:1'
+  desiredCount: 2
+  placementStrategy: [{type: pack}]
+  deploymentConfiguration: {minimumHealthyPercent: 100, maximumPercent: 100}
+";
+    assert_eq!(
+        places(&one(text)),
+        [
+            "LS0203 3:79",
+            "LS0305 4:65",
+            "LS0202 5:12",
+            "LS0202 5:62",
+            "LS0202 5:104",
+            "LS0404 11:19",
+            "LS0501 13:3",
+            "LS0203 13:30",
+            "LS0406 14:52",
+        ]
+    );
+}
+
+#[test]
+fn a_name_of_which_nothing_could_be_kept_gets_no_empty_suggestion() {
+    for name in ["..", "-", "é"] {
+        let found = one(&WEB.replace("family: web", &format!("family: '{name}'"))).diagnostics;
+        assert!(
+            found
+                .iter()
+                .all(|d| d.help.iter().all(|help| !help.contains("``"))),
+            "{name}: {found:?}"
+        );
+    }
+}
+
+#[test]
 fn a_member_is_explained_by_what_was_most_likely_meant() {
     let help = |text: &str| {
         let found = one(text).diagnostics;

@@ -186,6 +186,27 @@ fn a_file_or_folder_that_this_user_may_not_read_is_a_problem() {
 }
 
 #[test]
+fn of_several_paths_the_missing_ones_are_named_and_the_others_read() {
+    let dir = folder(&[("a.yaml", "x")]);
+    let [there, gone, away] = ["a.yaml", "gone.yaml", "away"].map(|name| dir.path().join(name));
+    let scan = scan_paths(&[gone.clone(), there, away.clone()], std::io::empty());
+    let found: Vec<_> = scan
+        .diagnostics()
+        .iter()
+        .map(|d| (d.code, d.primary.file.path.clone()))
+        .collect();
+    let path = |path: std::path::PathBuf| path.display().to_string();
+    assert_eq!(
+        found,
+        [
+            (codes::FOLDER_MISSING, path(away)),
+            (codes::FOLDER_MISSING, path(gone))
+        ]
+    );
+    assert_eq!(scan.files.len(), 3);
+}
+
+#[test]
 fn a_missing_an_empty_and_a_wrong_folder_are_told_apart() {
     let dir = folder(&[("file", "x")]);
     let missing = scan(&dir.path().join("none"));
@@ -235,10 +256,7 @@ fn validate_takes_folders_files_of_any_name_and_standard_input() {
     assert_eq!(text(&scan, &show("m/a.yaml")), "a");
     assert_eq!(text(&scan, &show("task.def")), "t");
     assert_eq!(text(&scan, "<stdin>"), "in");
-    assert_eq!(
-        *problem(&scan, &show("none.yaml")),
-        ReadProblem::Unreadable("there is no such file or folder".into())
-    );
+    assert_eq!(*problem(&scan, &show("none.yaml")), ReadProblem::Missing);
     assert_eq!(scan.files.len(), 4);
     let one = scan_paths(&[at("none")], &b""[..]);
     assert_eq!(one.state, FolderState::Missing);

@@ -194,6 +194,36 @@ async fn a_swapped_data_link_changes_all_its_files_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_is_a_link_is_followed_where_it_is_pointed() {
+    for options in [by_hints(), by_polling()] {
+        let (mut watched, first) = Watched::new(options, |top| {
+            for version in ["v1", "v2", "v3"] {
+                fs::create_dir_all(top.join("releases").join(version)).unwrap();
+                for name in ["a.yaml", "b.yaml"] {
+                    fs::write(top.join("releases").join(version).join(name), version).unwrap();
+                }
+            }
+            fs::write(top.join("releases/v1/old.yaml"), "old").unwrap();
+            symlink("releases/v1", top.join("manifests")).unwrap();
+        })
+        .await;
+        assert_eq!(texts(&first).len(), 3);
+        for version in ["v2", "v3"] {
+            let next = watched.top.join("next");
+            symlink(Path::new("releases").join(version), &next).unwrap();
+            fs::rename(next, watched.top.join("manifests")).unwrap();
+            let all = watched
+                .until(&[("a.yaml", version), ("b.yaml", version)])
+                .await;
+            assert_eq!(all.len(), 1, "never one new and one old");
+        }
+        // The folder that it leads to now is the one that is watched.
+        fs::write(watched.top.join("releases/v3/a.yaml"), "new").unwrap();
+        watched.until(&[("a.yaml", "new"), ("b.yaml", "v3")]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_written_right_after_its_folder_was_made_is_seen() {
     let (mut watched, _) = Watched::new(by_hints(), one_file).await;
     for i in 0..20 {
