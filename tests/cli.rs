@@ -77,6 +77,20 @@ fn validate_shows_the_line_suggests_the_name_and_exits_with_1() {
 }
 
 #[test]
+fn a_path_that_is_not_there_is_2_and_named_and_what_the_others_hold_is_shown() {
+    let home = Home::new();
+    home.write("web.yaml", BROKEN);
+    let (code, stdout, stderr) = home.run(&["validate", "gone"]);
+    assert_eq!(code, 2, "{stdout}{stderr}");
+    assert!(stderr.contains("nothing at gone"), "{stderr}");
+    let (code, stdout, stderr) = home.run(&["validate", "gone", "manifests", "away.yaml"]);
+    assert_eq!(code, 2, "{stdout}{stderr}");
+    assert!(stderr.contains("nothing at away.yaml, gone"), "{stderr}");
+    assert!(stdout.contains("manifests/web.yaml:7:3"), "{stdout}");
+    assert!(!stdout.contains("let this user read"), "{stdout}");
+}
+
+#[test]
 fn json_and_sarif_are_one_document_each_also_where_nothing_is_wrong() {
     let home = Home::new();
     home.write(
@@ -127,6 +141,97 @@ fn a_simulated_engine_converges_with_no_docker_and_says_that_nothing_real_runs()
         home.run(&["apply", "new", "--engine", "simulated", "--timeout", "100"]);
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("nothing real runs"), "{stderr}");
+}
+
+/// A Longshore on a simulated engine, found as users' are: by its own runtime directory and no variable.
+struct Simulated<'h> {
+    home: &'h Home,
+    process: std::process::Child,
+}
+
+impl<'h> Simulated<'h> {
+    fn start(home: &'h Home, arguments: &[&str]) -> Self {
+        let runtime = home.path().join("runtime");
+        std::fs::create_dir(&runtime).expect("a directory");
+        let mut process = Self::command(home, arguments)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let said = process.stderr.take().expect("it is piped");
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(said));
+        let up = lines.any(|line| line.expect("text").contains("follows this folder"));
+        assert!(up, "it ended");
+        // Whoever writes to a closed pipe is killed.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { home, process }
+    }
+
+    fn command(home: &Home, arguments: &[&str]) -> Command {
+        let mut command = home.command(arguments);
+        command
+            .env("XDG_RUNTIME_DIR", home.path().join("runtime"))
+            .env("XDG_STATE_HOME", home.path().join("states"))
+            .env_remove("LONGSHORE_SOCKET")
+            .env_remove("LONGSHORE_STATE_DIR");
+        command
+    }
+
+    fn ask(&self, arguments: &[&str]) -> (i32, String, String) {
+        ended(
+            Self::command(self.home, arguments)
+                .output()
+                .expect("it runs"),
+        )
+    }
+}
+
+impl Drop for Simulated<'_> {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_longshore_is_found_by_its_state_directory_and_by_the_link_that_it_follows() {
+    let home = Home::new();
+    home.run(&["init", "v1"]);
+    home.run(&["init", "v2"]);
+    let current = home.path().join("current");
+    std::os::unix::fs::symlink("v1", &current).expect("a link");
+    let arguments = [
+        "run",
+        "current",
+        "--engine",
+        "simulated",
+        "--state-dir",
+        "mine",
+    ];
+    let running = Simulated::start(&home, &arguments);
+
+    let (code, _, stderr) = running.ask(&["get", "services", "--state-dir", "mine"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(
+        running.ask(&["get", "services", "--state-dir", "other"]).0,
+        2
+    );
+    // A deploy: the link leads to another folder now, and is the same folder of manifests.
+    std::os::unix::fs::symlink("v2", home.path().join("next")).expect("a link");
+    std::fs::rename(home.path().join("next"), &current).expect("renamed");
+    let (code, stdout, stderr) = running.ask(&["state", "dump", "--dir", "current"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("\"items\""), "{stdout}");
+    let (code, _, stderr) = running.ask(&["plan", "current"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(!stderr.contains("from nothing"), "{stderr}");
+    let (_, _, stderr) = running.ask(&["plan", "current", "--state-dir", "other"]);
+    assert!(stderr.contains("from nothing"), "{stderr}");
+    assert!(
+        stderr.contains("a Longshore runs for this folder"),
+        "{stderr}"
+    );
+    let (code, _, stderr) = running.ask(&["down", "current"]);
+    assert_eq!(code, 0, "{stderr}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tokio_util::codec::Framed;
 
+use super::context::Identity;
 use super::documents::Document;
 use super::ecs;
 use super::frame::FrameCodec;
@@ -30,6 +31,7 @@ use super::streams::changes::ChangeLine;
 use super::streams::events::{EventLine, EventQuery};
 use super::streams::exec::{ExecRequest, PROTOCOL};
 use super::streams::logs::{LogHeader, LogLine, LogQuery};
+use crate::store::dir::known_as;
 
 /// Which running Longshore is meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,6 +92,12 @@ impl ClientError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. })
     }
+}
+
+/// Whether two paths are one directory; for what is not there, whether they are one path.
+fn is_same_directory(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| known_as(path));
+    real(one) == real(other)
 }
 
 fn broken(error: impl std::fmt::Display) -> ClientError {
@@ -165,30 +173,7 @@ impl Client {
                 }),
             };
         }
-        let mut found = Vec::new();
-        for path in live_sockets() {
-            let client = Self::at(path);
-            // One that ends just now is as good as ended.
-            let Ok(status) = client.status().await else {
-                continue;
-            };
-            let same = |wanted: &Path, theirs: &str| {
-                let wanted = wanted
-                    .canonicalize()
-                    .or_else(|_| std::path::absolute(wanted))
-                    .unwrap_or_else(|_| wanted.to_owned());
-                wanted == Path::new(theirs)
-            };
-            let identity = status.identity;
-            if lookup
-                .state_dir
-                .as_deref()
-                .is_none_or(|dir| same(dir, &identity.state_dir))
-                && folder.is_none_or(|dir| same(dir, &identity.folder))
-            {
-                found.push((client, identity.folder));
-            }
-        }
+        let mut found = Self::running(lookup.state_dir.as_deref(), folder).await;
         match found.len() {
             0 => Err(ClientError::NotRunning {
                 at: folder
@@ -200,10 +185,69 @@ impl Client {
             _ => Err(ClientError::Several(
                 found
                     .into_iter()
-                    .map(|(c, folder)| (c.path, folder))
+                    .map(|(client, identity)| (client.path, identity.folder))
                     .collect(),
             )),
         }
+    }
+
+    /// All that run: of those on this state, where it is given, the ones that follow this folder, where it is given.
+    pub async fn running(state_dir: Option<&Path>, folder: Option<&Path>) -> Vec<(Self, Identity)> {
+        let mut found = Vec::new();
+        for path in live_sockets() {
+            let client = Self::at(path);
+            // One that ends just now is as good as ended.
+            let Ok(status) = client.status().await else {
+                continue;
+            };
+            let identity = status.identity;
+            let on_state =
+                state_dir.is_none_or(|dir| is_same_directory(dir, Path::new(&identity.state_dir)));
+            let follows =
+                folder.is_none_or(|folder| known_as(folder) == Path::new(&identity.folder));
+            if on_state && follows {
+                found.push((client, identity));
+            }
+        }
+        found
+    }
+
+    /// The one that can tell of `folder`, whose state is in `directory` unless it was started with another: the socket that is
+    /// named, where somebody answers on it; else of those that follow the folder the one on the state that is named, or the
+    /// only one, or the one on `directory`. None where nothing runs for it: then the state's file tells.
+    ///
+    /// # Errors
+    /// There is more than one, or the named socket is not ours to use.
+    pub async fn telling(
+        lookup: &Lookup,
+        folder: &Path,
+        directory: &Path,
+    ) -> Result<Option<Self>, ClientError> {
+        if lookup.socket.is_some() {
+            match Self::find(lookup.clone()).await {
+                Err(error) if error.is_not_running() => {}
+                found => return found.map(Some),
+            }
+        }
+        let mut found = Self::running(lookup.state_dir.as_deref(), Some(folder)).await;
+        if found.len() > 1 {
+            let own = found
+                .iter()
+                .position(|(_, identity)| {
+                    is_same_directory(directory, Path::new(&identity.state_dir))
+                })
+                .ok_or_else(|| {
+                    let all = found.iter();
+                    ClientError::Several(
+                        all.map(|(client, identity)| {
+                            (client.path.clone(), identity.folder.clone())
+                        })
+                        .collect(),
+                    )
+                })?;
+            return Ok(Some(found.swap_remove(own).0));
+        }
+        Ok(found.pop().map(|(client, _)| client))
     }
 
     /// `GET /v1/status`

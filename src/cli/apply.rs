@@ -1,20 +1,23 @@
 //! `longshore apply [DIR]`: converges once.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::live::Live;
 use super::start::{StartArgs, asked_to_stop, held};
-use super::{CommandResult, Failure, Globals, output, services};
+use super::{CommandResult, Failure, Globals, logging, output, services};
 use crate::api::client::Client;
 use crate::api::{self, FolderStatus, PullStatus, ServiceSummary, StatusReport};
 use crate::clock::{Clock, SystemClock};
 use crate::daemon::{self, Daemon, Mode, Shared, StartError};
 use crate::manifest::source;
+use crate::model::Timestamp;
+use crate::store::dir::known_as;
 
 /// How often a running Longshore is asked how far it is.
 const ASK: Duration = Duration::from_millis(250);
@@ -155,11 +158,7 @@ async fn here(daemon: &Daemon, args: &ApplyArgs, globals: &Globals) -> CommandRe
 
 /// A `run` holds the folder: waits until that one has this folder's content and is steady.
 async fn there(args: &ApplyArgs, globals: &Globals) -> CommandResult {
-    let folder = args
-        .start
-        .dir
-        .canonicalize()
-        .unwrap_or_else(|_| args.start.dir.clone());
+    let folder = known_as(&args.start.dir);
     let state = daemon::state_directory(globals.state_dir.as_deref(), &folder)
         .map_err(Failure::could_not_run)?;
     let socket = globals
@@ -201,6 +200,7 @@ async fn follow(
     globals: &Globals,
 ) -> CommandResult {
     let mut screen = Screen::new(globals);
+    let mut messages = Messages::intercept();
     let steady = async {
         loop {
             let now = progress.borrow_and_update().clone();
@@ -208,8 +208,11 @@ async fn follow(
             if now.is_steady() {
                 return now;
             }
-            if progress.changed().await.is_err() {
-                return std::future::pending().await;
+            tokio::select! {
+                changed = progress.changed() => if changed.is_err() {
+                    return std::future::pending().await;
+                },
+                line = messages.next() => screen.say(line),
             }
         }
     };
@@ -218,6 +221,7 @@ async fn follow(
         () = tokio::time::sleep(Duration::from_secs(seconds)) => Err("time is up"),
         () = asked_to_stop() => Err("interrupted"),
     };
+    drop(messages);
     screen.end();
     match result {
         Ok(done) => {
@@ -226,7 +230,7 @@ async fn follow(
                 .iter()
                 .filter(|s| s.status != "INACTIVE")
                 .count();
-            output::message(&format!("steady: {count} services"));
+            output::message(&format!("steady: {}", output::count(count, "service")));
             Ok(())
         }
         Err(why) => {
@@ -289,6 +293,91 @@ struct Screen {
     live: Option<Live>,
     colour: bool,
     said: Vec<String>,
+    /// What is below the messages in a terminal.
+    block: Vec<String>,
+    messages: Folded,
+}
+
+/// The program's own messages, which would else be written into the table.
+struct Messages(mpsc::UnboundedReceiver<String>);
+
+impl Messages {
+    fn intercept() -> Self {
+        let (to, messages) = mpsc::unbounded_channel();
+        logging::redirect(Some(Box::new(move |line| {
+            let _ = to.send(line);
+        })));
+        Self(messages)
+    }
+
+    async fn next(&mut self) -> String {
+        match self.0.recv().await {
+            Some(line) => line,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        logging::redirect(None);
+        while let Ok(line) = self.0.try_recv() {
+            output::message(&line);
+        }
+    }
+}
+
+/// Messages of which only the task and the time differ: every task of a service that cannot start says the same thing at every
+/// try. The first is shown; the others are counted.
+#[derive(Default)]
+struct Folded {
+    more: BTreeMap<String, usize>,
+}
+
+impl Folded {
+    /// Whether it is to be shown.
+    fn is_new(&mut self, line: &str) -> bool {
+        match self.more.get_mut(&cause(line)) {
+            Some(more) => {
+                *more += 1;
+                false
+            }
+            None => {
+                self.more.insert(cause(line), 0);
+                true
+            }
+        }
+    }
+
+    /// A line for each message that came again.
+    fn again(&self) -> impl Iterator<Item = String> {
+        let again = self.more.iter().filter(|(_, more)| **more > 0);
+        again.map(|(cause, more)| format!("{more} more of: {cause}"))
+    }
+}
+
+/// A message without its time, its colours and the task that it is about.
+fn cause(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut escape = false;
+    for c in line.chars() {
+        if escape {
+            escape = !c.is_ascii_alphabetic();
+        } else if c == '\u{1b}' {
+            escape = true;
+        } else {
+            plain.push(c);
+        }
+    }
+    let mut words: Vec<&str> = plain.split_whitespace().collect();
+    if words
+        .first()
+        .is_some_and(|word| Timestamp::parse_rfc3339(word).is_some())
+    {
+        words.remove(0);
+    }
+    words.retain(|word| !word.starts_with("task="));
+    words.join(" ")
 }
 
 impl Screen {
@@ -297,6 +386,19 @@ impl Screen {
             live: std::io::stderr().is_terminal().then(Live::default),
             colour: globals.colour_on_stderr(),
             said: Vec::new(),
+            block: Vec::new(),
+            messages: Folded::default(),
+        }
+    }
+
+    /// A message of the program, above the table.
+    fn say(&mut self, line: String) {
+        if !self.messages.is_new(&line) {
+            return;
+        }
+        match &mut self.live {
+            Some(live) => live.messages(&[line], &self.block),
+            None => output::message(&line),
         }
     }
 
@@ -312,6 +414,7 @@ impl Screen {
                     .map(|w| format!("waiting for the engine: {w}")),
             );
             live.draw(&block);
+            self.block = block;
             return;
         }
         let mut lines: Vec<String> = progress
@@ -354,5 +457,31 @@ impl Screen {
         if let Some(live) = &mut self.live {
             live.finish();
         }
+        for line in self.messages.again() {
+            output::message(&line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_comes_again_for_another_task_is_counted_and_not_shown() {
+        let mut folded = Folded::default();
+        let line = |second: u32, task: &str, image: &str| {
+            format!(
+                "2026-01-01T00:00:{second:02}Z \u{1b}[33m WARN\u{1b}[0m pull {image} failed: not found \u{1b}[3mtask\u{1b}[0m\u{1b}[2m=\u{1b}[0m\"{task}\" kind=ImageNotFound"
+            )
+        };
+        assert!(folded.is_new(&line(1, "aa", "web:9")));
+        assert!(!folded.is_new(&line(1, "bb", "web:9")));
+        assert!(!folded.is_new(&line(7, "aa", "web:9")));
+        assert!(folded.is_new(&line(8, "cc", "db:9")));
+        assert_eq!(
+            folded.again().collect::<Vec<_>>(),
+            ["2 more of: WARN pull web:9 failed: not found kind=ImageNotFound"]
+        );
     }
 }

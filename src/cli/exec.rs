@@ -8,6 +8,7 @@ use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client_common::{Meant, failure, fetch, find, meant, running_task, typed};
+use super::get::short;
 use super::output::{write_stderr, write_stdout};
 use super::{CommandResult, Failure, Globals};
 use crate::api::client::{Client, ExecFrames};
@@ -25,7 +26,7 @@ pub struct ExecArgs {
     /// The container; needed where a task has several essential ones
     #[arg(short, long, value_name = "NAME")]
     container: Option<String>,
-    /// Give the command this command's standard input
+    /// Give the command this command's standard input; without it, it has none
     #[arg(short, long)]
     interactive: bool,
     /// Give the command a terminal
@@ -88,6 +89,19 @@ async fn task_of(
     tasks.retain(|t| t.status.cluster == cluster && t.status.service.as_deref() == Some(service));
     let task = running_task(&tasks)
         .ok_or_else(|| Failure::findings(format!("service {service} has no running task")))?;
+    let running = tasks
+        .iter()
+        .filter(|t| t.status.last_status == "RUNNING")
+        .count();
+    if running > 1 {
+        write_stderr(
+            format!(
+                "in task {}, one of {running} of service {service}\n",
+                short(&task.status.id)
+            )
+            .as_bytes(),
+        );
+    }
     Ok(task.status.id.clone())
 }
 

@@ -13,7 +13,8 @@ use crate::api::documents::{
 use crate::api::kinds::Kind;
 use crate::api::time::At;
 use crate::manifest::export;
-use crate::model::{LastStatus, Timestamp, arn};
+use crate::model::arn::{self, Named};
+use crate::model::{LastStatus, Timestamp};
 
 mod watch;
 
@@ -72,11 +73,25 @@ impl GetArgs {
         let mut documents = fetch(client, self.kind, globals, all).await?;
         if let Some(name) = &self.name {
             documents = select(self.kind, documents, name)?;
+            if self.kind == Kind::Task && !self.all && self.status.is_none() {
+                leave_out_stopped(&mut documents, name);
+            }
         }
         if let Some(status) = self.status {
             documents.retain(|document| document.status["lastStatus"] == status.as_str());
         }
         Ok(documents)
+    }
+}
+
+/// Tasks that are named by their service are listed as all are, without the stopped ones; one that is named itself is shown.
+fn leave_out_stopped(tasks: &mut Vec<Document>, name: &str) {
+    let itself = Named::parse(name).name;
+    if !tasks
+        .iter()
+        .all(|task| task.metadata.name.starts_with(itself))
+    {
+        tasks.retain(|task| task.status["lastStatus"] != LastStatus::Stopped.as_str());
     }
 }
 
@@ -529,6 +544,27 @@ mod tests {
              default  web   steady  3        3        3        0        web:2     5m\n"
         );
         assert!(of(true).contains("busybox:1.36.1"));
+    }
+
+    #[test]
+    fn a_services_tasks_are_listed_without_the_stopped_ones_and_a_named_task_as_it_is() {
+        let task = |id: &str, status: &str| -> Document {
+            serde_json::from_value(json!({
+                "apiVersion": "longshore/v1", "kind": "Task", "metadata": {"name": id},
+                "status": {"service": "web", "lastStatus": status},
+            }))
+            .unwrap()
+        };
+        let names = |mut tasks: Vec<Document>, name: &str| {
+            leave_out_stopped(&mut tasks, name);
+            tasks
+                .into_iter()
+                .map(|t| t.metadata.name)
+                .collect::<Vec<_>>()
+        };
+        let both = vec![task("ab12", "RUNNING"), task("cd34", "STOPPED")];
+        assert_eq!(names(both, "web"), ["ab12"]);
+        assert_eq!(names(vec![task("cd34", "STOPPED")], "cd"), ["cd34"]);
     }
 
     #[test]

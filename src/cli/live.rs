@@ -34,8 +34,10 @@ impl Live {
         if height > 0 {
             queue!(out, cursor::MoveToPreviousLine(height))?;
         }
-        queue!(out, terminal::Clear(terminal::ClearType::FromCursorDown))?;
+        // Line by line: some terminals keep in their history whatever is cleared from the top of the screen.
+        let clear = terminal::Clear(terminal::ClearType::CurrentLine);
         for message in messages {
+            queue!(out, clear)?;
             writeln!(out, "{message}")?;
         }
         // A block as high as the terminal would scroll, and could not be taken back.
@@ -43,9 +45,11 @@ impl Live {
         self.drawn.clear();
         for line in block.iter().take(room) {
             let (line, used) = cut(line, columns);
+            queue!(out, clear)?;
             writeln!(out, "{line}")?;
             self.drawn.push(used);
         }
+        queue!(out, terminal::Clear(terminal::ClearType::FromCursorDown))?;
         out.flush()
     }
 }

@@ -16,8 +16,7 @@ pub struct PlanArgs {
 
 /// Prints one line an action, with its cause. Exit 0 also when there is something to do; 1 when manifests are invalid.
 pub async fn run(args: PlanArgs, globals: &Globals) -> CommandResult {
-    let (state, socket) = (globals.state_dir.as_deref(), globals.socket.as_deref());
-    let preview = preview::of(&args.dir, state, socket)
+    let preview = preview::of(&args.dir, &globals.into())
         .await
         .map_err(Failure::could_not_run)?;
     let errors = preview
@@ -46,7 +45,8 @@ pub async fn run(args: PlanArgs, globals: &Globals) -> CommandResult {
     }
     if errors > 0 {
         return Err(Failure::findings(format!(
-            "{errors} errors: what they are in is kept as it was"
+            "{}: what they are in is kept as it was",
+            output::count(errors, "error")
         )));
     }
     Ok(())

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use super::{CommandResult, Failure, Globals, output};
-use crate::api::{self, client::Client};
+use crate::api::client::Client;
 use crate::daemon;
-use crate::store::{StoreError, redb};
+use crate::store::dir::known_as;
+use crate::store::redb;
 
 /// Arguments of `state`.
 #[derive(Debug, clap::Args)]
@@ -28,37 +29,30 @@ enum StateCommand {
     Dump,
 }
 
-/// Reads the state, or asks the Longshore that has it open.
+/// Asks the Longshore that runs for the folder, else reads the state's file.
 pub async fn run(args: &StateArgs, globals: &Globals) -> CommandResult {
-    let folder = args.dir.canonicalize().unwrap_or_else(|_| args.dir.clone());
+    let folder = known_as(&args.dir);
     let directory = daemon::state_directory(globals.state_dir.as_deref(), &folder)
         .map_err(Failure::could_not_run)?;
-    let state = directory.join(redb::FILE);
-    let socket = globals.socket.clone();
-    let running =
-        Client::at(socket.unwrap_or_else(|| api::socket_path(&daemon::state_name(&directory))));
+    let file = directory.join(redb::FILE);
+    let running = Client::telling(&globals.into(), &folder, &directory)
+        .await
+        .map_err(Failure::could_not_run)?;
     match &args.command {
-        StateCommand::Backup { file } => {
-            let file = std::path::absolute(file).map_err(Failure::could_not_run)?;
-            match redb::backup(&state, &file) {
-                Err(StoreError::InUse { .. }) => {
-                    running
-                        .backup(&file)
-                        .await
-                        .map_err(Failure::could_not_run)?;
-                }
-                done => {
-                    done.map_err(Failure::could_not_run)?;
+        StateCommand::Backup { file: to } => {
+            let to = std::path::absolute(to).map_err(Failure::could_not_run)?;
+            match running {
+                Some(running) => running.backup(&to).await.map_err(Failure::could_not_run)?,
+                None => {
+                    redb::backup(&file, &to).map_err(Failure::could_not_run)?;
                 }
             }
-            output::message(&format!("wrote {}", file.display()));
+            output::message(&format!("wrote {}", to.display()));
         }
         StateCommand::Dump => {
-            let dump = match redb::dump(&state) {
-                Err(StoreError::InUse { .. }) => {
-                    running.state().await.map_err(Failure::could_not_run)?
-                }
-                done => done.map_err(Failure::could_not_run)?,
+            let dump = match running {
+                Some(running) => running.state().await.map_err(Failure::could_not_run)?,
+                None => redb::dump(&file).map_err(Failure::could_not_run)?,
             };
             let text = serde_json::to_string_pretty(&dump).map_err(Failure::could_not_run)?;
             output::line(&text);

@@ -16,7 +16,7 @@ use crate::agent::{Agent, AgentConfig, Credentials, Tuning};
 use crate::engine::credentials::{self, InstalledHelpers};
 use crate::engine::endpoint::ProcessEnvironment;
 use crate::engine::lease::{Lease, LeaseError};
-use crate::engine::{EngineError, SharedEngine};
+use crate::engine::{EngineError, ErrorKind, SharedEngine};
 use crate::model::{ClusterSpec, Instance, InstanceSpec};
 use crate::store::{Txn, keys};
 
@@ -30,7 +30,7 @@ pub enum InstanceState {
     Starting,
     /// Its engine does not answer.
     Waiting(String),
-    /// Another Longshore holds the cluster there.
+    /// Waiting does not help: another Longshore holds the cluster there, or this user may not use the engine.
     Held(String),
     /// Its engine is ours; what runs there is being looked at.
     Settling,
@@ -80,10 +80,10 @@ impl InstanceRunner {
 
     /// From connecting to the loss of the lease.
     async fn round(&self, cancel: &CancellationToken) -> Result<(), InstanceState> {
-        let engine = self
-            .connect()
-            .await
-            .map_err(|e| InstanceState::Waiting(e.to_string()))?;
+        let engine = self.connect().await.map_err(|error| {
+            let never_worked = self.shared.api_engines.all().is_empty();
+            unusable(&error, never_worked)
+        })?;
         let name = self.cluster.name.as_str();
         let lease = match Lease::acquire(&engine, name, &self.shared.holder).await {
             Ok(lease) => lease,
@@ -225,6 +225,17 @@ impl InstanceRunner {
     }
 }
 
+/// What it means that an engine cannot be used. Missing rights do not mend themselves; but once one has worked, an engine that is
+/// being restarted may be about to give its socket to its group.
+fn unusable(error: &EngineError, never_worked: bool) -> InstanceState {
+    if error.kind == ErrorKind::PermissionDenied && never_worked {
+        return InstanceState::Held(format!(
+            "{error}. `sudo usermod -aG docker $USER` puts you into the group, from the next login on"
+        ));
+    }
+    InstanceState::Waiting(error.to_string())
+}
+
 /// What `docker pull` would show a registry: `~/.docker/config.json` and its helpers, read anew for each pull. Trouble with them
 /// is said and the pull goes on without: the registry's own answer tells whether they were needed.
 pub fn docker_credentials() -> Credentials {
@@ -241,4 +252,25 @@ pub fn docker_credentials() -> Credentials {
             }
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_rights_at_the_start_are_not_waited_for_with_what_to_do() {
+        let failed = |kind| EngineError::new("connect", "unix:///run/docker.sock", kind, "no");
+        let denied = failed(ErrorKind::PermissionDenied);
+        let InstanceState::Held(why) = unusable(&denied, true) else {
+            panic!("it would wait for ever");
+        };
+        assert!(why.contains("usermod -aG docker"), "{why}");
+        assert!(matches!(
+            unusable(&denied, false),
+            InstanceState::Waiting(_)
+        ));
+        let absent = failed(ErrorKind::Unreachable);
+        assert!(matches!(unusable(&absent, true), InstanceState::Waiting(_)));
+    }
 }

@@ -20,6 +20,7 @@ use crate::clock::{RandomIds, SharedClock, SharedIds, SystemClock};
 use crate::controller::Controller;
 use crate::engine::lease::Holder;
 use crate::manifest::{self, watch::WatchOptions};
+use crate::store::dir::known_as;
 use crate::store::{Redb, Revision, SharedStore, View};
 
 mod clusters;
@@ -140,7 +141,7 @@ impl Daemon {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let clock: SharedClock = Arc::new(SystemClock);
         let ids: SharedIds = Arc::new(RandomIds);
-        let folder = absolute(&options.folder);
+        let folder = known_as(&options.folder);
         let other = |error: &dyn std::fmt::Display| StartError::Other(error.to_string());
 
         let kept = state::open(&options, &folder).await?;
@@ -167,7 +168,7 @@ impl Daemon {
             started_at: clock.now(),
             owner: owner.clone(),
             folder: folder.display().to_string(),
-            state_dir: kept.path(),
+            state_dir: kept.path.display().to_string(),
             engine: options.engine.as_str().to_owned(),
             holder: holder.to_string(),
         };
@@ -257,12 +258,4 @@ impl Daemon {
         self.parts.close();
         self.parts.wait().await;
     }
-}
-
-/// The folder's absolute path, whether or not it exists (yet).
-fn absolute(folder: &std::path::Path) -> PathBuf {
-    folder
-        .canonicalize()
-        .or_else(|_| std::path::absolute(folder))
-        .unwrap_or_else(|_| folder.to_owned())
 }

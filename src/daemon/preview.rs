@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use super::folder::last_good;
 use super::state;
-use crate::api::{self, client::Client};
+use crate::api::client::{Client, Lookup};
 use crate::clock::{Clock, SystemClock};
 use crate::controller;
 use crate::diagnostic::Diagnostic;
 use crate::manifest::load::{LoadOptions, Pruning};
 use crate::manifest::source::{self, Scan};
 use crate::model::Timestamp;
+use crate::store::State;
+use crate::store::dir::known_as;
 use crate::store::redb::{self, FILE};
-use crate::store::{State, StoreError};
 
 /// The answer.
 #[derive(Debug, Default)]
@@ -28,39 +29,44 @@ pub struct Preview {
     pub notes: Vec<String>,
 }
 
-/// Of a folder and the state that belongs to it. Where a Longshore runs on that state, it is asked for it; it is
-/// about to do by itself what this says.
-pub async fn of(
-    folder: &Path,
-    state_dir: Option<&Path>,
-    socket: Option<&Path>,
-) -> Result<Preview, String> {
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let directory = state::directory(state_dir, &folder)?;
+/// Of a folder and the state that belongs to it. Where a Longshore runs for it, that one is asked; it is about to do by itself
+/// what this says.
+pub async fn of(folder: &Path, lookup: &Lookup) -> Result<Preview, String> {
+    let folder = known_as(folder);
     let scan = source::scan(&folder);
     let now = SystemClock.now();
-    let file = directory.join(FILE);
-    if !file.exists() {
+    let Some(dump) = dump(&folder, lookup).await? else {
         let mut preview = compute(&scan, &State::default(), now);
         preview
             .notes
             .push("no state yet: planned from nothing".to_owned());
-        return Ok(preview);
-    }
-    let dump = match redb::dump(&file) {
-        Ok(dump) => dump,
-        // Whoever has it open tells what is in it.
-        Err(StoreError::InUse { .. }) => {
-            let client = Client::at(socket.map_or_else(
-                || api::socket_path(&state::name_of(&directory)),
-                Path::to_owned,
+        if let Some((_, other)) = Client::running(None, Some(&folder)).await.first() {
+            preview.notes.push(format!(
+                "a Longshore runs for this folder with its state in {}",
+                other.state_dir
             ));
-            client.state().await.map_err(|e| e.to_string())?
         }
-        Err(error) => return Err(error.to_string()),
+        return Ok(preview);
     };
     let listing = redb::read_dump(&dump).ok_or("the state's dump cannot be read")?;
     Ok(compute(&scan, &State::of(listing), now))
+}
+
+/// The state that belongs to a folder, from the Longshore that runs for it, else from its file; none where there is neither.
+async fn dump(folder: &Path, lookup: &Lookup) -> Result<Option<serde_json::Value>, String> {
+    let said = |error: &dyn std::fmt::Display| error.to_string();
+    let directory = state::directory(lookup.state_dir.as_deref(), folder)?;
+    if let Some(running) = Client::telling(lookup, folder, &directory)
+        .await
+        .map_err(|e| said(&e))?
+    {
+        return running.state().await.map(Some).map_err(|e| said(&e));
+    }
+    let file = directory.join(FILE);
+    if !file.exists() {
+        return Ok(None);
+    }
+    redb::dump(&file).map(Some).map_err(|e| said(&e))
 }
 
 /// Of what was read and a state. Pure.

@@ -3,12 +3,16 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{EngineChoice, Options, StartError};
 use crate::agent::EndpointKey;
+use crate::api::client::{Client, Lookup};
 use crate::clock::SharedIds;
 use crate::model::{Timestamp, hex_sha256};
-use crate::store::dir::{Surroundings, default_path};
+use crate::store::dir::{Surroundings, default_path, known_as};
 use crate::store::{
     Claim, Claimant, Memory, Redb, SharedStore, StateDir, StoreError, Txn, View, keys,
 };
@@ -21,17 +25,9 @@ pub struct Kept {
     pub file: Option<Arc<Redb>>,
     /// What the socket is named after.
     pub name: String,
+    /// The directory; nothing is in it where the engine is simulated, but its Longshore is found by it.
+    pub path: PathBuf,
     dir: Option<StateDir>,
-}
-
-impl Kept {
-    /// The directory, for people.
-    pub fn path(&self) -> String {
-        self.dir.as_ref().map_or_else(
-            || "memory".to_owned(),
-            |dir| dir.path().display().to_string(),
-        )
-    }
 }
 
 /// The key of the tasks' metadata endpoints; `None` where the state is in memory only.
@@ -48,7 +44,7 @@ pub fn endpoint_key(kept: &Kept, ids: &SharedIds) -> Result<Option<EndpointKey>,
 /// The state directory of a folder: the one that was named, else the one derived from it.
 pub fn directory(named: Option<&Path>, folder: &Path) -> Result<PathBuf, String> {
     match named {
-        Some(path) => Ok(std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
+        Some(path) => Ok(known_as(path)),
         None => default_path(folder, &Surroundings::of_this_process()).map_err(|e| e.to_string()),
     }
 }
@@ -72,11 +68,12 @@ pub async fn open(options: &Options, folder: &Path) -> Result<Kept, StartError> 
             store: Arc::new(Memory::default()),
             file: None,
             name: format!("{}-simulated", name_of(&path)),
+            path,
             dir: None,
         });
     }
     let dir = StateDir::open(&path).map_err(|e| StartError::Other(e.to_string()))?;
-    let file = match Redb::open(dir.path()).await {
+    let file = match open_file(&path).await {
         Ok(file) => file,
         Err(error @ StoreError::InUse { .. }) => return Err(StartError::InUse(error.to_string())),
         Err(error) => return Err(StartError::Other(error.to_string())),
@@ -85,8 +82,40 @@ pub async fn open(options: &Options, folder: &Path) -> Result<Kept, StartError> 
         store: Arc::clone(&file) as SharedStore,
         file: Some(file),
         name: name_of(&path),
+        path,
         dir: Some(dir),
     })
+}
+
+/// For how long a store is waited for that somebody has open and nobody answers for: one that was killed a moment ago.
+const DYING: Duration = Duration::from_secs(5);
+/// After this much of it the wait is said.
+const SILENT: Duration = Duration::from_secs(1);
+
+/// Opens the store's file. One whose Longshore answers is in use; a process that is ending gives its lock back in a moment.
+async fn open_file(directory: &Path) -> Result<Arc<Redb>, StoreError> {
+    let begun = Instant::now();
+    let mut said = false;
+    loop {
+        let error = match Redb::open(directory).await {
+            Err(error @ StoreError::InUse { .. }) => error,
+            done => return done,
+        };
+        let holder = Lookup {
+            socket: None,
+            state_dir: Some(directory.to_owned()),
+        };
+        if begun.elapsed() >= DYING || Client::find(holder).await.is_ok() {
+            return Err(error);
+        }
+        if begun.elapsed() >= SILENT && !std::mem::replace(&mut said, true) {
+            tracing::warn!(
+                "{error}, which does not answer; waiting up to {} s for it to end",
+                DYING.as_secs()
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Makes the state this folder's, or says why it cannot be; returns its owner.
@@ -141,4 +170,41 @@ pub async fn take(
         view.caught_up(revision).await.map_err(|e| other(&e))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_state_directories_of_one_name_have_two_sockets() {
+        let (one, two) = (Path::new("/srv/one/state"), Path::new("/srv/two/state"));
+        assert_ne!(name_of(one), name_of(two));
+        assert!(name_of(one).starts_with("state-"));
+        assert_eq!(name_of(one), name_of(one));
+    }
+
+    #[tokio::test]
+    async fn a_state_that_a_dying_process_has_open_is_waited_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dying = Redb::open(dir.path()).await.expect("it opens");
+        let next = {
+            let path = dir.path().to_owned();
+            tokio::spawn(async move { open_file(&path).await })
+        };
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert!(!next.is_finished(), "it is in use");
+        drop(dying);
+        next.await.expect("no panic").expect("it opens in the end");
+    }
+
+    #[test]
+    fn a_state_directory_that_is_reached_by_a_link_has_the_same_socket() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let link = dir.path().join("link");
+        let real = dir.path().join("real");
+        std::fs::create_dir(&real).expect("a directory");
+        std::os::unix::fs::symlink(&real, &link).expect("a link");
+        assert_eq!(name_of(&link), name_of(&real));
+    }
 }

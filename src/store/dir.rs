@@ -5,7 +5,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::Access;
 use rustix::io::Errno;
@@ -43,8 +43,25 @@ impl Surroundings {
     }
 }
 
+/// The path by which a folder is known, whether or not it is there: absolute and of names only. Symbolic links in it stand for
+/// themselves, so that a link which a deploy points elsewhere (`releases/current`) goes on being the same folder. A link that `..`
+/// follows is resolved: its parent is that of where it leads.
+pub fn known_as(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut known = PathBuf::new();
+    for part in absolute.components() {
+        if part == Component::ParentDir {
+            known = known.canonicalize().unwrap_or(known);
+            known.pop();
+        } else {
+            known.push(part);
+        }
+    }
+    known
+}
+
 /// The state directory of a folder of manifests: `<base>/<the folder's name>-<8 hexadecimal digits>`. The digits are from the
-/// hash of `folder`, which is absolute with symbolic links followed, so that two folders of one name have two. The base is
+/// hash of `folder`, which is as [`known_as`] gives it, so that two folders of one name have two. The base is
 /// `/var/lib/longshore` for root, else `$XDG_STATE_HOME/longshore`, else `~/.local/state/longshore`.
 pub fn default_path(folder: &Path, surroundings: &Surroundings) -> Result<PathBuf, DirError> {
     let absolute = |path: &OsString| Path::new(path).is_absolute();
@@ -301,6 +318,30 @@ mod tests {
             );
         }
         assert_eq!(at(surroundings(false, None, None)), Err(DirError::NoHome));
+    }
+
+    #[test]
+    fn a_folder_is_known_by_its_link_and_not_by_where_the_link_leads_today() {
+        let home = tempfile::tempdir().expect("a directory");
+        let top = home.path().canonicalize().expect("there");
+        for version in ["v1", "v2"] {
+            std::fs::create_dir_all(top.join("releases").join(version)).expect("made");
+        }
+        let current = top.join("current");
+        for version in ["v1", "v2"] {
+            let _ = std::fs::remove_file(&current);
+            std::os::unix::fs::symlink(top.join("releases").join(version), &current)
+                .expect("a link");
+            for written in ["current", "current/", "./current/.", "releases/../current"] {
+                assert_eq!(
+                    known_as(&top.join(written)).as_os_str(),
+                    current.as_os_str()
+                );
+            }
+        }
+        assert_eq!(known_as(&top.join("current/..")), top.join("releases"));
+        assert_eq!(known_as(Path::new("/not/there")), Path::new("/not/there"));
+        assert_eq!(known_as(Path::new("/..")), Path::new("/"));
     }
 
     #[test]

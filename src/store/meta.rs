@@ -26,7 +26,7 @@ pub struct Meta {
 /// Who wants a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimant {
-    /// The absolute path of its folder of manifests, with symbolic links followed.
+    /// The absolute path of its folder of manifests, as [`known_as`](super::dir::known_as) gives it.
     pub folder: String,
     /// Its owner id, from the file beside the store.
     pub owner: String,

@@ -15,13 +15,13 @@ use crate::manifest::export;
 use crate::manifest::load::LastGoodDoc;
 use crate::model::arn::deployment_number;
 use crate::model::{
-    ClusterName, Deployment, Family, InstanceDesired, Reserved, Resources, RevisionRef,
+    ClusterName, Deployment, Family, InstanceDesired, LastStatus, Reserved, Resources, RevisionRef,
     ServiceRecord, ServiceStatus, Source, TaskDefinitionRecord, TaskSpec, Timestamp,
 };
 use crate::store::{InstanceEntry, LastGoodKey, State, TaskEntry};
 
 use crate::api::conditions::{
-    ServiceSummary, conditions, desired_status, failure, held_of, is_healthy, is_pending,
+    ServiceSummary, conditions, desired_status, failure, health, held_of, is_healthy, is_pending,
     is_running, last_status, serving_last_good, stopped_because, summary,
 };
 use crate::api::context::HeldResource;
@@ -472,7 +472,9 @@ fn task(state: &State, entry: &TaskEntry, now: Timestamp) -> Document<TaskStatus
             crate::model::DesiredStatus::Stopped => "STOPPED".to_owned(),
         },
         last_status: last_status(entry).as_str().to_owned(),
-        health_status: reported.map_or("UNKNOWN", |s| s.health.as_str()).to_owned(),
+        health_status: reported
+            .map_or("UNKNOWN", |s| health(s.health, s.is_stopped()).as_str())
+            .to_owned(),
         healthy: is_healthy(state, entry, now),
         created_at: Some(record.created_at.into()),
         started_at: reported.and_then(|s| s.started_at).map(Into::into),
@@ -500,7 +502,9 @@ fn task(state: &State, entry: &TaskEntry, now: Timestamp) -> Document<TaskStatus
                     image: declared.map(|d| d.image.clone()).unwrap_or_default(),
                     essential: declared.is_none_or(|d| d.essential),
                     last_status: container_status(c.last_status).to_owned(),
-                    health_status: c.health.as_str().to_owned(),
+                    health_status: health(c.health, c.last_status == LastStatus::Stopped)
+                        .as_str()
+                        .to_owned(),
                     ports: c
                         .network_bindings
                         .iter()

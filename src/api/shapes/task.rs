@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::api::conditions::{desired_status, last_status, stopped_because};
+use crate::api::conditions::{desired_status, health, last_status, stopped_because};
 use crate::model::{
     self, ContainerStatus, DesiredStatus, Gpus, LastStatus, Resources, TaskRecord, TaskSpec, arn,
 };
@@ -284,7 +284,8 @@ impl Container {
                     private_ipv4_address: address.clone(),
                 })
                 .collect(),
-            health_status: status.health.as_str(),
+            health_status: health(status.health, status.last_status == LastStatus::Stopped)
+                .as_str(),
             cpu: spec.map(|c| c.cpu.unwrap_or(0).to_string()),
             memory: spec.and_then(|c| c.memory).map(|m| m.to_string()),
             memory_reservation: spec
@@ -347,7 +348,7 @@ impl Task {
             enable_execute_command: service.is_some_and(|s| s.spec.enable_execute_command),
             execution_stopped_at: status.and_then(|s| s.execution_stopped_at).map(Into::into),
             group: record.group.clone(),
-            health_status: status.map_or("UNKNOWN", |s| s.health.as_str()),
+            health_status: status.map_or("UNKNOWN", |s| health(s.health, s.is_stopped()).as_str()),
             last_status: last_status(task).as_str(),
             launch_type: LAUNCH_TYPE,
             memory: resources.map(|r| r.memory.to_string()),

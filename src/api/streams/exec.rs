@@ -137,9 +137,14 @@ async fn pump(
     } = session;
     let mut frames_out = FramedWrite::new(writing, FrameCodec);
     let sending = async {
+        // What the engine says of a program that it cannot start is all the output that there is.
+        let mut words = Bytes::new();
         let last = loop {
             match output.next().await {
                 Some(Ok(chunk)) => {
+                    if words.is_empty() {
+                        words = chunk.bytes.clone();
+                    }
                     for piece in chunk.bytes.chunks(MAX_PAYLOAD) {
                         let bytes = Bytes::copy_from_slice(piece);
                         let frame = match chunk.stream {
@@ -152,7 +157,12 @@ async fn pump(
                     }
                 }
                 Some(Err(error)) => break Frame::Error(error.message),
-                None => break exit_frame(&engine, &id).await,
+                None => {
+                    break match exit_frame(&engine, &id).await {
+                        Frame::Exit(code) => Frame::Exit(exit_code(code, &words)),
+                        frame => frame,
+                    };
+                }
             }
         };
         // A client that is gone has no use for it.
@@ -205,6 +215,16 @@ async fn receive(
     }
 }
 
+/// The exit code, where the engine's says too little: 127 for a program that is not there, as a shell has it and as newer
+/// engines do, is 126 on older ones, like one that may not be run. `words` is the beginning of the output.
+fn exit_code(code: i64, words: &[u8]) -> i64 {
+    const RUNTIME: &str = "OCI runtime exec failed";
+    const ABSENT: [&str; 2] = ["executable file not found", "no such file or directory"];
+    let words = String::from_utf8_lossy(words);
+    let absent = words.starts_with(RUNTIME) && ABSENT.iter().any(|part| words.contains(part));
+    if code == 126 && absent { 127 } else { code }
+}
+
 async fn exit_frame(engine: &SharedEngine, id: &str) -> Frame {
     for pause in EXIT_CODE_PAUSES {
         tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -217,4 +237,24 @@ async fn exit_frame(engine: &SharedEngine, id: &str) -> Frame {
     Frame::Error(
         "the command's output has ended, and the engine does not say how it did".to_owned(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exit_code;
+
+    #[test]
+    fn a_program_that_is_not_there_is_127_and_one_that_may_not_be_run_126() {
+        let said = |why: &str| {
+            format!(
+                "OCI runtime exec failed: exec failed: unable to start container process: exec: \"x\": {why}: unknown\r\n"
+            )
+        };
+        let code = |code, words: &str| exit_code(code, words.as_bytes());
+        assert_eq!(code(126, &said("executable file not found in $PATH")), 127);
+        assert_eq!(code(126, &said("stat /x: no such file or directory")), 127);
+        assert_eq!(code(126, &said("permission denied")), 126);
+        assert_eq!(code(126, "sh: x: no such file or directory"), 126);
+        assert_eq!(code(1, &said("no such file or directory")), 1);
+    }
 }

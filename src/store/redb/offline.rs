@@ -83,7 +83,13 @@ pub fn backup(path: &Path, to: &Path) -> Result<Revision, StoreError> {
 pub(super) fn copy(database: &mut Database, to: &Path) -> Result<Revision, StoreError> {
     let failed = |error: io::Error| StoreError::Unavailable {
         operation: "copying the store",
-        message: format!("{}: {error}", to.display()),
+        message: match error.kind() {
+            io::ErrorKind::AlreadyExists => format!(
+                "{} exists already, and is not written over: remove it, or name another file",
+                to.display()
+            ),
+            _ => format!("{}: {error}", to.display()),
+        },
         maybe_applied: false,
     };
     let file = OpenOptions::new()
