@@ -13,7 +13,7 @@ use super::gate::Priority;
 use super::known::{WITHHELD, is_up};
 use super::shared::Shared;
 use crate::engine::labels::PAUSE_CONTAINER;
-use crate::engine::translate::{self, Additions, Context, is_same, names};
+use crate::engine::translate::{self, Additions, Context, firelens, is_same, names};
 use crate::engine::{
     ContainerState, CreateBody, EngineError, EngineResult, ErrorKind, LogOptions, ObservedContainer,
 };
@@ -120,7 +120,7 @@ impl Hands<'_> {
             (Call::Start { id, container }, order) => {
                 let spec = order.and_then(|order| order.spec.container(container));
                 let secret = spec.is_some_and(ContainerSpec::has_secret_options);
-                let started = self.start(id).await;
+                let started = self.start(order, container, id).await;
                 started.map_err(|error| if secret { withheld(error) } else { error })?;
             }
             (Call::Stop { id, timeout, .. }, _) => self.stop(id, *timeout).await?,
@@ -145,9 +145,14 @@ impl Hands<'_> {
 
     async fn create(&self, order: &Order, container: &str) -> EngineResult<()> {
         let context = self.shared.context(order.seq)?;
+        if let Some(why) = firelens::unreachable(&order.spec, &order.record, &context) {
+            let kind = ErrorKind::Invalid;
+            return Err(EngineError::new("create container", container, kind, why));
+        }
         let name = names::container(&order.record, container);
         let additions = additions::find(self.shared, order, container).await?;
         let body = body(order, container, &context, &additions)?;
+        self.limit(order, &context).await?;
         let permit = self.shared.gate.enter(Priority::Begin).await;
         let result = self.shared.engine.create_container(&name, &body).await;
         drop(permit);
@@ -208,7 +213,24 @@ impl Hands<'_> {
         }
     }
 
-    async fn start(&self, id: &str) -> EngineResult<()> {
+    /// Makes sure of the task's control group, if it has one.
+    async fn limit(&self, order: &Order, context: &Context) -> EngineResult<()> {
+        match translate::task_cgroup(&order.spec, &order.record, context) {
+            Some(group) => self.shared.cgroups.ensure(self.task, &group).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn start(&self, order: Option<&Order>, container: &str, id: &str) -> EngineResult<()> {
+        if let Some(order) = order {
+            let context = self.shared.context(order.seq)?;
+            self.limit(order, &context).await?;
+            if let Some((folder, archive)) = firelens::upload(&order.spec, &order.record, container)
+            {
+                let _permit = self.shared.gate.enter(Priority::Finish).await;
+                self.shared.engine.upload(id, folder, archive).await?;
+            }
+        }
         let permit = self.shared.gate.enter(Priority::Finish).await;
         let result = self.shared.engine.start_container(id).await;
         drop(permit);

@@ -24,6 +24,7 @@
 pub mod action;
 mod additions;
 mod cache;
+mod cgroups;
 pub mod cleanup;
 mod disused;
 mod execute;

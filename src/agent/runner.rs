@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::Cache;
+use super::cgroups::Cgroups;
 use super::gate::Gate;
 use super::images::{Credentials, Images};
 use super::metadata::{self, EndpointKey, Metadata, Protector};
@@ -112,6 +113,7 @@ impl Agent {
             link: Link::default(),
             volumes: Volumes::default(),
             metadata: OnceLock::new(),
+            cgroups: Cgroups::new(&config.owner),
             wakes: sender,
             config,
             engine,
@@ -272,6 +274,7 @@ impl Workers {
         };
         tasks.extend(self.shared.cache.tasks());
         tasks.extend(self.shared.volumes.tasks());
+        tasks.extend(self.shared.cgroups.tasks());
         tasks.sort();
         tasks.dedup();
         for task in tasks {

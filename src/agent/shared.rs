@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use super::cache::Cache;
+use super::cgroups::Cgroups;
 use super::gate::Gate;
 use super::images::Images;
 use super::known::is_up;
@@ -109,6 +110,7 @@ pub(super) struct Shared {
     pub volumes: Volumes,
     /// The tasks' metadata endpoint; none where nobody gave the agent a key for it.
     pub metadata: OnceLock<Metadata>,
+    pub cgroups: Cgroups,
     pub wakes: mpsc::UnboundedSender<Wake>,
 }
 
@@ -160,7 +162,10 @@ impl Shared {
             network: self.surroundings.network_name(),
             seq,
             pause_image: pause::image_reference(&info.architecture),
-            facts: EngineFacts::from(info.as_ref()),
+            facts: EngineFacts {
+                cgroups: self.cgroups.manager(&info),
+                ..EngineFacts::from(info.as_ref())
+            },
             publish_awsvpc_ports: cluster.as_ref().is_none_or(|c| c.publish_awsvpc_ports),
             log_drivers: cluster
                 .as_ref()

@@ -214,6 +214,8 @@ mod tests {
                 architecture: "amd64".to_owned(),
                 logging_driver: "json-file".to_owned(),
                 cpus: 2,
+                root_dir: "/var/lib/docker".to_owned(),
+                cgroups: None,
             },
             publish_awsvpc_ports: true,
             log_drivers: BTreeMap::new(),

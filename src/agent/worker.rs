@@ -87,7 +87,10 @@ impl Worker {
     pub async fn run(mut self) -> TaskId {
         loop {
             let wake_at = match self.look().await {
-                Outlook::Done if self.in_flight.is_empty() => return self.id,
+                Outlook::Done if self.in_flight.is_empty() => {
+                    self.shared.cgroups.remove(&self.id).await;
+                    return self.id;
+                }
                 Outlook::Done => None,
                 Outlook::Wait(at) => at,
             };

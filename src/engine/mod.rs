@@ -404,6 +404,9 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
         progress: &(dyn Fn(PullProgress) + Send + Sync),
     ) -> EngineResult<()>;
 
+    /// Unpacks a tar archive into a container, running or not, at the absolute path of a folder that is there.
+    async fn upload(&self, id: &str, path: &str, archive: Bytes) -> EngineResult<()>;
+
     /// Makes an image `reference` of a root file system (an uncompressed tar) and Dockerfile `changes` (`ENTRYPOINT ["/pause"]`).
     async fn import_image(
         &self,

@@ -3,19 +3,20 @@
 //! Nothing here fails. What cannot be resolved has been reported and its document is not taken; for a document that was
 //! last good under other rules, what cannot be resolved is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::quantity::{cpu_units, memory_mib};
 use super::types as raw;
+use crate::engine::translate::firelens;
 use crate::model::arn::Named;
 use crate::model::{
     ClusterName, ClusterSpec, Condition, ContainerSpec, Dependency, EngineEndpoint,
-    EnvironmentFileKind, EnvironmentFileRef, EnvironmentFileSource, Family, Gpus, HealthCheck,
-    ImageCleanup, ImagePolicy, InstanceDesired, InstanceId, InstanceSpec, LinuxSpec, LogConfig,
-    MountPoint, NamespaceMode, NetworkMode, NfsExport, PlacementConstraint, PortMapping, Protocol,
-    PullBehavior, RestartPolicy, SchedulingStrategy, SecretProvider, SecretRef, SecretSources,
-    ServiceName, ServiceSpec, TaskSpec, Ulimit, VolumeKind, VolumeSpec, ceil_percent,
-    floor_percent,
+    EnvironmentFileKind, EnvironmentFileRef, EnvironmentFileSource, Family, Firelens, Gpus,
+    HealthCheck, ImageCleanup, ImagePolicy, InstanceDesired, InstanceId, InstanceSpec, LinuxSpec,
+    LogConfig, MountPoint, NamespaceMode, NetworkMode, NfsExport, PlacementConstraint, PortMapping,
+    Protocol, PullBehavior, RestartPolicy, Router, SchedulingStrategy, SecretProvider, SecretRef,
+    SecretSources, ServiceName, ServiceSpec, TaskSpec, Ulimit, VolumeKind, VolumeSpec,
+    ceil_percent, floor_percent,
 };
 
 /// The family and revision that `taskDefinition` names: `family`, `family:revision`, or the ARN of either. The revision in
@@ -293,15 +294,18 @@ pub fn task_definition(family: Family, definition: &raw::TaskDefinition) -> Task
         Some(raw::NetworkMode::Awsvpc) => NetworkMode::Awsvpc,
         Some(raw::NetworkMode::None) => NetworkMode::None,
     };
+    let mut containers: Vec<ContainerSpec> = definition
+        .container_definitions
+        .iter()
+        .map(|c| container(c, network_mode))
+        .collect();
+    let mut volumes: Vec<VolumeSpec> = definition.volumes.iter().map(volume).collect();
+    route_logs(&mut containers, &mut volumes);
     TaskSpec {
         family,
         network_mode,
-        containers: definition
-            .container_definitions
-            .iter()
-            .map(|c| container(c, network_mode))
-            .collect(),
-        volumes: definition.volumes.iter().map(volume).collect(),
+        containers,
+        volumes,
         cpu: definition.cpu.as_ref().and_then(|q| cpu_units(&q.0)),
         memory: definition.memory.as_ref().and_then(|q| memory_mib(&q.0)),
         pid_mode: definition.pid_mode.map(|mode| match mode {
@@ -332,6 +336,62 @@ pub fn task_definition(family: Family, definition: &raw::TaskDefinition) -> Task
             .collect(),
         tags: tags(&definition.tags),
     }
+}
+
+/// What a log router implies: the volumes with its socket and its configuration, and that it starts before the containers
+/// that log to it.
+fn route_logs(containers: &mut [ContainerSpec], volumes: &mut Vec<VolumeSpec>) {
+    let Some(at) = containers.iter().position(|c| c.firelens.is_some()) else {
+        return;
+    };
+    let name = containers[at].name.clone();
+    let before = waited_for(containers, &name);
+    for container in containers.iter_mut() {
+        let logs = container.log.as_ref();
+        let uses = logs.is_some_and(|log| log.driver == firelens::DRIVER);
+        let says = container.depends_on.iter().any(|d| d.container == name);
+        if uses && !says && !before.contains(&container.name) {
+            container.depends_on.push(Dependency {
+                container: name.clone(),
+                condition: Condition::Start,
+            });
+        }
+    }
+    let Some(router) = containers[at].firelens.as_ref().map(|f| f.router) else {
+        return;
+    };
+    for (volume, folder) in [
+        (firelens::SOCKET_VOLUME, firelens::SOCKET_FOLDER),
+        (firelens::CONFIG_VOLUME, firelens::config_folder(router)),
+    ] {
+        volumes.push(VolumeSpec {
+            name: volume.to_owned(),
+            kind: VolumeKind::Task {
+                driver: None,
+                driver_opts: BTreeMap::new(),
+                labels: BTreeMap::new(),
+            },
+        });
+        containers[at].mount_points.push(MountPoint {
+            source_volume: volume.to_owned(),
+            container_path: folder.to_owned(),
+            read_only: false,
+        });
+    }
+}
+
+/// The containers that `name` waits for, and those that they wait for, itself among them.
+fn waited_for(containers: &[ContainerSpec], name: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![name.to_owned()];
+    while let Some(name) = left.pop() {
+        if found.insert(name.clone()) {
+            let container = containers.iter().find(|c| c.name == name);
+            let waits = container.into_iter().flat_map(|c| &c.depends_on);
+            left.extend(waits.map(|dependency| dependency.container.clone()));
+        }
+    }
+    found
 }
 
 fn container(c: &raw::ContainerDefinition, network_mode: NetworkMode) -> ContainerSpec {
@@ -460,6 +520,19 @@ fn container(c: &raw::ContainerDefinition, network_mode: NetworkMode) -> Contain
             .map(linux)
             .filter(|linux| *linux != LinuxSpec::default()),
         gpus: gpus(&c.resource_requirements),
+        firelens: c.firelens_configuration.as_ref().map(|configuration| {
+            let option = |name: &str| configuration.options.get(name).map(String::as_str);
+            Firelens {
+                router: match configuration.kind {
+                    raw::FirelensType::Fluentd => Router::Fluentd,
+                    raw::FirelensType::Fluentbit => Router::Fluentbit,
+                },
+                metadata: option("enable-ecs-log-metadata") != Some("false"),
+                include: option("config-file-value")
+                    .filter(|_| option("config-file-type") == Some("file"))
+                    .map(str::to_owned),
+            }
+        }),
     }
 }
 

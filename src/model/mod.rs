@@ -49,8 +49,8 @@ pub use task::{
 };
 pub use task_definition::TaskDefinitionRecord;
 pub use task_spec::{
-    Condition, ContainerSpec, Dependency, Gpus, HealthCheck, LinuxSpec, LogConfig, MountPoint,
-    NamespaceMode, NetworkMode, PortMapping, Protocol, RestartPolicy, TaskSpec, Ulimit, VolumeKind,
-    VolumeSpec, hex_sha256,
+    Condition, ContainerSpec, Dependency, Firelens, Gpus, HealthCheck, LinuxSpec, LogConfig,
+    MountPoint, NamespaceMode, NetworkMode, PortMapping, Protocol, RestartPolicy, Router, TaskSpec,
+    Ulimit, VolumeKind, VolumeSpec, hex_sha256,
 };
 pub use time::Timestamp;

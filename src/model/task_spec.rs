@@ -195,6 +195,31 @@ pub struct ContainerSpec {
     /// ECS `resourceRequirements` of type GPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpus: Option<Gpus>,
+    /// Makes it the log router of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firelens: Option<Firelens>,
+}
+
+/// ECS `firelensConfiguration`, resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Firelens {
+    /// What runs in the container.
+    pub router: Router,
+    /// Whether each record says which task it is of.
+    pub metadata: bool,
+    /// A file in the container that the generated configuration includes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub include: Option<String>,
+}
+
+/// A kind of log router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Router {
+    /// Fluentd.
+    Fluentd,
+    /// Fluent Bit.
+    Fluentbit,
 }
 
 /// How many of an instance's GPUs a container has to itself.
@@ -437,7 +462,8 @@ impl LogConfig {
 
     /// The driver of the engine that stands for this one, with its options. `overrides` are the cluster's, by the driver that
     /// a definition names; an override to the very same driver adds its options to the definition's. Without one `awslogs`,
-    /// which needs AWS, and `awsfirelens` become `json-file`, where `longshore logs` reads.
+    /// which needs AWS, becomes `json-file`, where `longshore logs` reads. `awsfirelens` stays: it leads to the task's own
+    /// router.
     pub fn on_engine(&self, overrides: &BTreeMap<String, Self>) -> Self {
         let mut found = match overrides.get(&self.driver) {
             Some(other) if other.driver == self.driver => {
@@ -446,7 +472,7 @@ impl LogConfig {
                 merged
             }
             Some(other) => other.clone(),
-            None if matches!(self.driver.as_str(), "awslogs" | "awsfirelens") => Self {
+            None if self.driver == "awslogs" => Self {
                 driver: "json-file".to_owned(),
                 options: BTreeMap::new(),
                 secret_options: Vec::new(),
@@ -493,6 +519,13 @@ impl TaskSpec {
         self.containers
             .iter()
             .find(|container| container.name == name)
+    }
+
+    /// The log router of the task.
+    pub fn router(&self) -> Option<(&ContainerSpec, &Firelens)> {
+        let routes = |c: &'_ ContainerSpec| c.firelens.is_some();
+        let router = self.containers.iter().find(|c| routes(c))?;
+        Some((router, router.firelens.as_ref()?))
     }
 
     /// Whether ECS would judge this task's health: an essential container has a health check.

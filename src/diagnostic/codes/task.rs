@@ -699,4 +699,30 @@ containerDefinitions:
     memory: 64
     environmentFiles: [{type: file, value: env/web.env}]
 "
+
+    LOG_ROUTER "LS0337" Error "a log router that cannot be wired"
+    why "\
+With the driver `awsfirelens` a container logs to the one container of its task that has a `firelensConfiguration`;
+the options of the driver become an output of that router, named by `Name` (Fluent Bit) or `@type` (Fluentd). A
+further configuration of the router's is a file of its image: there is no S3 here."
+    wrong "\
+family: web
+containerDefinitions:
+  - name: web
+    image: busybox:1.36
+    memory: 64
+    logConfiguration: {logDriver: awsfirelens, options: {Name: stdout}}
+"
+    right "\
+family: web
+containerDefinitions:
+  - name: web
+    image: busybox:1.36
+    memory: 64
+    logConfiguration: {logDriver: awsfirelens, options: {Name: stdout}}
+  - name: router
+    image: fluent/fluent-bit:3.1
+    memory: 64
+    firelensConfiguration: {type: fluentbit}
+"
 }

@@ -364,6 +364,21 @@ impl Engine for DockerEngine {
             })
     }
 
+    async fn upload(&self, id: &str, path: &str, archive: Bytes) -> EngineResult<()> {
+        let what = What::new("copy files into container", id);
+        what.check()?;
+        let options = query::UploadToContainerOptions {
+            path: path.to_owned(),
+            ..Default::default()
+        };
+        self.client
+            .call(what, self.client.limits.create, |docker| async move {
+                let body = bollard::body_full(archive);
+                docker.upload_to_container(id, Some(options), body).await
+            })
+            .await
+    }
+
     async fn import_image(
         &self,
         reference: &str,

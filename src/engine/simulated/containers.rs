@@ -21,6 +21,15 @@ const LEAST_MEMORY: i64 = 6 * 1024 * 1024;
 const REMOVAL: Duration = Duration::from_millis(15);
 
 impl State {
+    /// Unpacks an archive. Every folder is taken to be there.
+    pub fn upload(&mut self, target: &str, path: &str, archive: &[u8]) -> Answer<()> {
+        let container = self.container_mut(target)?;
+        let unpacked = unpack(path, archive)
+            .map_err(|error| Refusal::new(ErrorKind::Invalid, error.to_string()))?;
+        container.files.extend(unpacked);
+        Ok(())
+    }
+
     pub fn create_container(&mut self, name: &str, body: CreateBody) -> Answer<String> {
         check_name(name)?;
         check_body(&body)?;
@@ -386,4 +395,17 @@ fn check_body(body: &CreateBody) -> Answer<()> {
         return invalid("Container cannot be connected to network endpoints".to_owned());
     }
     Ok(())
+}
+
+/// The files of an archive by their path below `path`.
+fn unpack(path: &str, archive: &[u8]) -> std::io::Result<BTreeMap<String, String>> {
+    let mut files = BTreeMap::new();
+    for entry in tar::Archive::new(archive).entries()? {
+        let mut entry = entry?;
+        let name = entry.path()?.to_string_lossy().into_owned();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut entry, &mut text)?;
+        files.insert(format!("{}/{name}", path.trim_end_matches('/')), text);
+    }
+    Ok(files)
 }

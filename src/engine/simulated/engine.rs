@@ -182,6 +182,14 @@ impl Engine for Simulated {
         call.reply(Ok(()))
     }
 
+    async fn upload(&self, id: &str, path: &str, archive: Bytes) -> EngineResult<()> {
+        let (owned, path) = (id.to_owned(), path.to_owned());
+        self.change(Operation::Upload, id, move |state| {
+            state.upload(&owned, &path, &archive)
+        })
+        .await
+    }
+
     async fn import_image(
         &self,
         reference: &str,

@@ -45,6 +45,8 @@ operations! {
     StopContainer => "stop container",
     /// `remove_container`.
     RemoveContainer => "remove container",
+    /// `upload`.
+    Upload => "copy files into container",
     /// `image`.
     InspectImage => "inspect image",
     /// `list_images`.

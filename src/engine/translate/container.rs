@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Additions, Context, identity, names};
+use super::{Additions, Context, firelens, identity, limits, names};
 use crate::engine::body::{
     CreateBody, DeviceBody, DeviceRequestBody, Empty, EndpointConfig, HealthcheckBody, HostConfig,
     LogConfigBody, NetworkingConfig, PortBinding, UlimitBody,
@@ -43,6 +43,7 @@ pub fn container_body(
                 additions.defaults.as_slice(),
                 &container.environment,
                 &additions.environment,
+                &firelens::environment(spec, record, container),
             ]
             .concat(),
         ),
@@ -118,6 +119,7 @@ pub fn pause_body(spec: &TaskSpec, record: &TaskRecord, context: &Context) -> Cr
             // It is process 1 of all containers then, and has to reap what they leave behind.
             init: (spec.pid_mode == Some(NamespaceMode::Task)).then_some(true),
             cpu_shares: Some(*CPU_SHARES.start()),
+            cgroup_parent: limits::task_cgroup(spec, record, context).map(|group| group.parent),
             log_config: Some(LogConfigBody {
                 r#type: "none".to_owned(),
                 config: BTreeMap::new(),
@@ -303,7 +305,9 @@ fn host_config(
     additions: &Additions,
 ) -> HostConfig {
     let linux = container.linux.clone().unwrap_or_default();
-    let memory = memory(spec, container);
+    let group = limits::task_cgroup(spec, record, context);
+    // Where the task itself is limited, a container has its own limit only.
+    let memory = memory(spec.memory.filter(|_| group.is_none()), container);
     HostConfig {
         binds: binds(spec, record, container),
         volumes_from: container
@@ -321,7 +325,8 @@ fn host_config(
         cpu_shares: Some(
             i64::from(container.cpu.unwrap_or(0)).clamp(*CPU_SHARES.start(), *CPU_SHARES.end()),
         ),
-        nano_cpus: nano_cpus(spec, context),
+        nano_cpus: nano_cpus(spec, context).filter(|_| group.is_none()),
+        cgroup_parent: group.map(|group| group.parent),
         memory,
         memory_reservation: container
             .memory_reservation
@@ -335,7 +340,7 @@ fn host_config(
             .swappiness
             .filter(|_| linux.max_swap.is_some() && context.facts.cgroup_version < 2)
             .map(i64::from),
-        log_config: log_config(container, context, additions),
+        log_config: log_config(spec, record, container, context, additions),
         privileged: container.privileged.then_some(true),
         readonly_rootfs: container.readonly_root_filesystem.then_some(true),
         init: linux.init,
@@ -384,11 +389,11 @@ fn gpus(record: &TaskRecord, container: &ContainerSpec) -> Option<DeviceRequestB
     })
 }
 
-fn memory(spec: &TaskSpec, container: &ContainerSpec) -> Option<i64> {
+fn memory(of_task: Option<u32>, container: &ContainerSpec) -> Option<i64> {
     container
         .memory
         .filter(|mib| *mib > 0)
-        .or(spec.memory)
+        .or(of_task)
         .map(|mib| (i64::from(mib) * MIB).max(LEAST_MEMORY))
 }
 
@@ -412,17 +417,23 @@ fn binds(spec: &TaskSpec, record: &TaskRecord, container: &ContainerSpec) -> Vec
 }
 
 fn log_config(
+    spec: &TaskSpec,
+    record: &TaskRecord,
     container: &ContainerSpec,
     context: &Context,
     additions: &Additions,
 ) -> Option<LogConfigBody> {
     match &container.log {
         Some(log) => {
+            let log = log.on_engine(&context.log_drivers);
+            if log.driver == firelens::DRIVER && spec.router().is_some() {
+                return Some(firelens::log_config(&log, record, container, context));
+            }
             let LogConfig {
                 driver,
                 options: mut config,
                 ..
-            } = log.on_engine(&context.log_drivers);
+            } = log;
             if driver != "none" {
                 buffer(&mut config);
                 config.extend(additions.log_options.clone());

@@ -8,15 +8,17 @@
 //!   `bridge` the containers that have port mappings do, so that a sidecar never answers for the server beside it; where no
 //!   container has any, all do.
 //! * **Links** go to the network endpoint: Docker ignores its older `HostConfig.Links` on a network that a user made.
-//! * **Task-level cpu and memory** bound each container of the task that has no tighter limit of its own. For a task of one
-//!   container that is exactly ECS's limit; with several, each is bounded by the whole task's figure, not their sum.
+//! * **Task-level cpu and memory** bound the task's control group where one can be made, else each container by itself
+//!   ([`limits`]).
 //! * **Logs.** Where nobody says how `json-file` rotates, it keeps 3 files of 10 MB, because Docker's default keeps
 //!   everything. Where the definition names a driver and no `mode`, the mode is `non-blocking` with a buffer of 10 MB, ECS's
 //!   defaults.
 
 mod additions;
 mod container;
+pub mod firelens;
 mod identity;
+pub mod limits;
 pub mod names;
 
 #[cfg(test)]
@@ -25,6 +27,7 @@ mod tests;
 pub use additions::Additions;
 pub use container::{container_body, pause_body};
 pub use identity::{Recovery, is_same};
+pub use limits::{CgroupManager, TaskCgroup, task_cgroup};
 
 use std::collections::BTreeMap;
 
@@ -70,6 +73,11 @@ pub struct EngineFacts {
     pub logging_driver: String,
     /// Logical CPUs.
     pub cpus: u32,
+    /// Directory of the engine's data.
+    pub root_dir: String,
+    /// What tasks' control groups are made with, where this process may make them. An engine does not tell: whoever runs on
+    /// its host finds out.
+    pub cgroups: Option<CgroupManager>,
 }
 
 impl From<&EngineInfo> for EngineFacts {
@@ -79,6 +87,8 @@ impl From<&EngineInfo> for EngineFacts {
             architecture: info.architecture.clone(),
             logging_driver: info.logging_driver.clone(),
             cpus: info.cpus,
+            root_dir: info.root_dir.clone(),
+            cgroups: None,
         }
     }
 }

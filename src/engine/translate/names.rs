@@ -1,6 +1,7 @@
 //! Names on the engine: a function of what they are for, so that a repeated create meets its own container (409) and adopts
 //! it, and so that a person who reads `docker ps` knows what is what.
 
+use super::firelens;
 use crate::engine::labels::PAUSE_CONTAINER;
 use crate::model::{ClusterName, TaskRecord, VolumeKind, VolumeSpec, hex_sha256};
 
@@ -21,6 +22,10 @@ pub fn container(record: &TaskRecord, container: &str) -> String {
 
 /// `longshore-<family>-<revision>-<volume>-<task, 12 digits>`: a volume that lives as long as its task.
 pub fn task_volume(record: &TaskRecord, volume: &str) -> String {
+    // Part of the path of a socket, which Linux takes only if it is short.
+    if volume == firelens::SOCKET_VOLUME {
+        return format!("longshore-{volume}-{}", record.id.short());
+    }
     of_task(record, volume)
 }
 

@@ -10,7 +10,7 @@ use crate::model::{
     DesiredStatus, PortClaim, Protocol, SpecHash, StopCode, StopOrder, TaskId, Timestamp,
 };
 
-fn spec(value: serde_json::Value) -> TaskSpec {
+pub(super) fn spec(value: serde_json::Value) -> TaskSpec {
     serde_json::from_value(value).expect("a task specification")
 }
 
@@ -21,7 +21,7 @@ fn one(container: serde_json::Value) -> TaskSpec {
     spec(json!({"family": "web", "containers": [base]}))
 }
 
-fn record(spec: &TaskSpec) -> TaskRecord {
+pub(super) fn record(spec: &TaskSpec) -> TaskRecord {
     TaskRecord {
         id: TaskId::new("0123456789abcdef0123456789abcdef"),
         cluster: "default".into(),
@@ -55,11 +55,24 @@ fn context() -> Context {
             architecture: "amd64".to_owned(),
             logging_driver: "json-file".to_owned(),
             cpus: 4,
+            root_dir: "/var/lib/docker".to_owned(),
+            cgroups: None,
         },
         publish_awsvpc_ports: true,
         log_drivers: BTreeMap::new(),
         file_systems: BTreeMap::new(),
     }
+}
+
+/// The body of the container at that index.
+pub(super) fn body_of(spec: &TaskSpec, index: usize) -> crate::engine::CreateBody {
+    container_body(
+        spec,
+        &record(spec),
+        &spec.containers[index],
+        &context(),
+        &Additions::default(),
+    )
 }
 
 fn body(spec: &TaskSpec) -> crate::engine::CreateBody {
@@ -602,4 +615,99 @@ fn a_file_system_is_an_nfs_volume_of_the_task_where_the_cluster_knows_it() {
     assert_eq!(body.driver_opts["device"], ":/srv/app");
     assert_eq!(body.driver_opts["o"], "addr=nas,nfsvers=4.1");
     assert_eq!(body.labels[labels::TASK], record.id.as_str());
+}
+
+/// Memory limit, CPU limit and parent of each container of a task.
+fn limits_of(
+    spec: &TaskSpec,
+    cgroups: Option<CgroupManager>,
+) -> Vec<(Option<i64>, Option<i64>, Option<String>)> {
+    let mut context = context();
+    context.facts.cgroups = cgroups;
+    let body = |container| {
+        container_body(
+            spec,
+            &record(spec),
+            container,
+            &context,
+            &Additions::default(),
+        )
+    };
+    let limits = |body: crate::engine::CreateBody| {
+        let config = body.host_config;
+        (
+            config.memory.map(|bytes| bytes >> 20),
+            config.nano_cpus,
+            config.cgroup_parent,
+        )
+    };
+    spec.containers.iter().map(body).map(limits).collect()
+}
+
+#[test]
+fn where_a_control_group_can_be_made_the_task_is_limited_and_each_container_only_by_itself() {
+    let spec = spec(json!({
+        "family": "web", "cpu": 512, "memory": 256,
+        "containers": [
+            {"name": "a", "image": "busybox:1", "essential": true, "memory": 64, "cpu": 128},
+            {"name": "b", "image": "busybox:1", "essential": false},
+        ],
+    }));
+    let parent = "/longshore-00112233/0123456789abcdef0123456789abcdef".to_owned();
+    assert_eq!(
+        limits_of(&spec, Some(CgroupManager::Files)),
+        [
+            (Some(64), None, Some(parent.clone())),
+            (None, None, Some(parent.clone()))
+        ]
+    );
+    let mut context = context();
+    context.facts.cgroups = Some(CgroupManager::Files);
+    assert_eq!(
+        task_cgroup(&spec, &record(&spec), &context),
+        Some(TaskCgroup {
+            parent,
+            cpu_quota: Some(50_000),
+            cpu_shares: 512,
+            memory: Some(256 << 20),
+        })
+    );
+    context.facts.cgroups = Some(CgroupManager::Systemd);
+    let slice = task_cgroup(&spec, &record(&spec), &context)
+        .expect("a group")
+        .parent;
+    assert_eq!(
+        slice,
+        "longshore_00112233-0123456789abcdef0123456789abcdef.slice"
+    );
+    // Without a bound of the task's own its weight is that of its containers.
+    let unbound = TaskSpec {
+        cpu: None,
+        ..spec.clone()
+    };
+    let group = task_cgroup(&unbound, &record(&spec), &context).expect("a group");
+    assert_eq!((group.cpu_quota, group.cpu_shares), (None, 130));
+    let neither = TaskSpec {
+        memory: None,
+        ..unbound
+    };
+    assert_eq!(task_cgroup(&neither, &record(&spec), &context), None);
+}
+
+#[test]
+fn where_no_control_group_can_be_made_each_container_is_bound_by_the_task() {
+    let spec = spec(json!({
+        "family": "web", "cpu": 512, "memory": 256,
+        "containers": [
+            {"name": "a", "image": "busybox:1", "essential": true, "memory": 64},
+            {"name": "b", "image": "busybox:1", "essential": false},
+        ],
+    }));
+    assert_eq!(
+        limits_of(&spec, None),
+        [
+            (Some(64), Some(500_000_000), None),
+            (Some(256), Some(500_000_000), None)
+        ]
+    );
 }

@@ -18,6 +18,9 @@ const fn by_value(path: &'static str, fate: Fate, values: &'static [(&'static st
 const NO_IAM: &str = "there is no IAM here, so containers get no AWS credentials";
 const WINDOWS: Fate = Unsupported("only Linux containers run here; remove it or write LINUX");
 const MANAGED: Fate = Unsupported("managed instances exist on AWS only; write EC2 or EXTERNAL");
+const TASK_LIMIT: Fate = Differs(
+    "a limit on the whole task where Longshore runs on the engine's own host and may make control groups; elsewhere each container is bound by it by itself",
+);
 const NO_PROVIDERS: Fate =
     NotYet("tasks are placed on any instance of the cluster; there are no capacity providers yet");
 const BY_PROVIDERS: &str = "the cluster's `secretProviders` are asked, by the name in the ARN and then by its last part; the JSON key of an ARN counts, its version stage and version id do not";
@@ -229,20 +232,12 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     by_value(
         "containerDefinitions[].logConfiguration.logDriver",
         Honoured,
-        &[
-            (
-                "awslogs",
-                Differs(
-                    "output goes to the engine's json-file driver (three files of 10 MB), where `longshore logs` reads it, or to what `logDriverOverrides` of the cluster names",
-                ),
+        &[(
+            "awslogs",
+            Differs(
+                "output goes to the engine's json-file driver (three files of 10 MB), where `longshore logs` reads it, or to what `logDriverOverrides` of the cluster names",
             ),
-            (
-                "awsfirelens",
-                NotYet(
-                    "output goes to the engine's json-file driver, where `longshore logs` reads it",
-                ),
-            ),
-        ],
+        )],
     ),
     row(
         "containerDefinitions[].logConfiguration.options",
@@ -299,7 +294,17 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     ),
     row(
         "containerDefinitions[].firelensConfiguration",
-        NotYet("the container runs, but no output is routed to it"),
+        Differs(
+            "socket and configuration lie in volumes of the task; in `bridge`, FLUENT_HOST is the router's name instead of its address",
+        ),
+    ),
+    row(
+        "containerDefinitions[].firelensConfiguration.type",
+        Honoured,
+    ),
+    row(
+        "containerDefinitions[].firelensConfiguration.options",
+        Differs("`config-file-type: s3` is refused: put the file into the router's image"),
     ),
     row(
         "containerDefinitions[].credentialSpecs",
@@ -389,14 +394,8 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
             ("MANAGED_INSTANCES", MANAGED),
         ],
     ),
-    row(
-        "cpu",
-        Differs("booked for placement; a limit only for a task of one container"),
-    ),
-    row(
-        "memory",
-        Differs("booked for placement; a limit only for a task of one container"),
-    ),
+    row("cpu", TASK_LIMIT),
+    row("memory", TASK_LIMIT),
     row("tags", Honoured),
     row("tags[].key", Honoured),
     row("tags[].value", Honoured),

@@ -91,6 +91,11 @@ const REFUSED_SAMPLES: &[(&str, &[&str])] = &[
         "aws-samples+aws-microservices-deploy-options__",
         &["LS0202"],
     ),
+    // A configuration of the log router that is an object of S3.
+    (
+        "aws-samples+amazon-ecs-firelens-examples__examples__fluent-bit__add-keys",
+        &["LS0337"],
+    ),
     // A sample that is meant to fail.
     (
         "joozero+fargate-task-definition-validator__examples__fail",

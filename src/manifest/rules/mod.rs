@@ -8,6 +8,7 @@ mod dependencies;
 mod fargate;
 pub mod fate;
 pub mod file_systems;
+mod firelens;
 mod network;
 pub mod secrets;
 pub mod service;
@@ -43,6 +44,7 @@ pub fn check_task_definition(
     values::check(&task, found);
     secrets::check(&task, found);
     fargate::check(&task, found);
+    firelens::check(&task, found);
 }
 
 /// JSON pointer of a container's member.

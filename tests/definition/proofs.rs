@@ -1,0 +1,80 @@
+//! Every member that is honoured, or honoured with a difference, has a test that looks at the engine.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use longshore::manifest::fates::{Fate, table};
+use longshore::manifest::types::Kind;
+
+/// What a test proves: its name and the members (or `member: value`) that it looks at. What holds a proven member is proven
+/// with it.
+type Proof = (&'static str, &'static [&'static str]);
+
+/// The tests of this folder, by file.
+const HERE: &[(&str, &[Proof])] = &[
+    ("tests/definition/firelens.rs", crate::firelens::PROOFS),
+    ("tests/definition/lifecycle.rs", crate::lifecycle::PROOFS),
+    ("tests/definition/limits.rs", crate::limits::PROOFS),
+    ("tests/definition/linux.rs", crate::linux::PROOFS),
+    ("tests/definition/logs.rs", crate::logs::PROOFS),
+    ("tests/definition/namespaces.rs", crate::namespaces::PROOFS),
+    ("tests/definition/network.rs", crate::network::PROOFS),
+    ("tests/definition/process.rs", crate::process::PROOFS),
+    ("tests/definition/volumes.rs", crate::volumes::PROOFS),
+];
+
+/// Tests elsewhere that look at the engine too.
+const ELSEWHERE: &[(&str, &[Proof])] = &[];
+
+fn proofs() -> impl Iterator<Item = (&'static str, &'static Proof)> {
+    let all = HERE.iter().chain(ELSEWHERE);
+    all.flat_map(|(file, proofs)| proofs.iter().map(move |proof| (*file, proof)))
+}
+
+/// `member`, and `member: value` for values that fare otherwise than the member.
+fn used() -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    for row in table(Kind::TaskDefinition) {
+        if row.fate.is_used() {
+            used.insert(row.path.to_owned());
+        }
+        let differs = |fate: &Fate| fate.is_used() && *fate != row.fate;
+        let values = row.values.iter().filter(|(_, fate)| differs(fate));
+        used.extend(values.map(|(value, _)| format!("{}: {value}", row.path)));
+    }
+    used
+}
+
+#[test]
+fn every_member_that_is_put_to_use_has_a_test_that_looks_at_the_engine() {
+    let proven: BTreeSet<&str> = proofs()
+        .flat_map(|(_, (_, members))| members.iter().copied())
+        .collect();
+    let is_proven = |member: &str| {
+        proven.iter().any(|other| {
+            let rest = other.strip_prefix(member);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[', ':']))
+        })
+    };
+    let missing: Vec<String> = used()
+        .into_iter()
+        .filter(|member| !is_proven(member))
+        .collect();
+    assert!(missing.is_empty(), "no test looks at {missing:#?}");
+}
+
+#[test]
+fn every_proof_is_of_a_member_that_is_put_to_use_and_by_a_test_that_exists() {
+    let used = used();
+    for (file, (test, members)) in proofs() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(
+            text.contains(&format!("fn {test}(")),
+            "{file} has no test {test}"
+        );
+        for member in *members {
+            assert!(used.contains(*member), "{test}: {member} is not put to use");
+        }
+    }
+}
