@@ -18,6 +18,9 @@ use crate::manifest::types::Kind;
 use crate::model::{ClusterName, Desired, ServiceStatus, Timestamp};
 use crate::store::{Epoch, LastGoodKey, State, StoreError, Txn, keys};
 
+/// Pause before a reading is taken again whose state could not be kept.
+const TAKE_AGAIN: Duration = Duration::from_secs(1);
+
 /// Follows readings of the folder until `stop`, or until everything is to be removed.
 pub async fn follow(
     shared: Arc<Shared>,
@@ -36,17 +39,25 @@ pub async fn follow(
     };
     let mut said = BTreeSet::new();
     let follow = async {
-        while let Some(scan) = scans.recv().await {
-            if let Err(error) = take(&shared, &clusters, &epoch, &scan, &mut said).await {
-                tracing::error!("the folder was read, but its state cannot be kept: {error}");
-                if matches!(error, StoreError::Superseded { .. }) {
+        let mut next = scans.recv().await;
+        while let Some(scan) = next {
+            next = match take(&shared, &clusters, &epoch, &scan, &mut said).await {
+                Ok(()) => scans.recv().await,
+                Err(error @ StoreError::Superseded { .. }) => {
                     shared.fatal.send_replace(Some(error.to_string()));
                     return;
                 }
-            }
+                // A content is told of once only: it is taken again, unless there is a newer one by then.
+                Err(error) => {
+                    tracing::error!("the folder was read, but its state cannot be kept: {error}");
+                    let newer = tokio::time::timeout(TAKE_AGAIN, scans.recv()).await;
+                    newer.unwrap_or(Some(scan))
+                }
+            };
         }
     };
     tokio::select! {
+        biased;
         () = stop.cancelled() => {}
         () = shared.removing.cancelled() => {}
         () = follow => {}

@@ -37,16 +37,19 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
+fn virtual_time() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime")
+}
+
 /// Runs one seed. A panic in it is a finding like any other.
 fn run(seed: u64) -> Outcome {
     let scenario = Scenario::new(seed);
     let played = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .expect("a runtime");
-        runtime.block_on(world::play(&scenario))
+        virtual_time().block_on(world::play(&scenario))
     }));
     played.unwrap_or_else(|_| Outcome {
         wrong: vec!["it panicked (see above)".to_owned()],
@@ -119,6 +122,18 @@ fn whatever_happens_the_promises_hold() {
         texts.len(),
         texts.concat()
     );
+}
+
+#[test]
+fn an_edit_that_the_store_could_not_take_is_taken_soon_after() {
+    let mut scenario = Scenario::new(1);
+    scenario.store_faults = 0;
+    let mut edited = scenario.first.clone();
+    for service in edited.services.values_mut() {
+        service.version += 1_000;
+    }
+    let wrong = virtual_time().block_on(world::edit_while_the_store_refuses(&scenario, edited));
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 #[test]

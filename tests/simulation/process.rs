@@ -42,9 +42,19 @@ pub struct Fence {
     countdown: Mutex<Option<u64>>,
     /// Commits of a thousand whose answer is an error; half of them are applied.
     store_faults: u64,
+    /// So many commits from now fail.
+    refused: Mutex<u64>,
 }
 
 impl Fence {
+    /// Whether the next commit fails.
+    fn refuses(&self) -> bool {
+        let mut left = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refuses = *left > 0;
+        *left = left.saturating_sub(1);
+        refuses
+    }
+
     /// Passes through the fence once, in one direction.
     async fn pass(&self) {
         {
@@ -190,8 +200,9 @@ impl Store for FencedStore {
         ops: Vec<Op>,
     ) -> Result<Revision, StoreError> {
         let commit = async {
-            let fails = self.dice.below(1000) < self.fence.store_faults;
-            let applied = !fails || self.dice.chance(50);
+            let refused = self.fence.refuses();
+            let fails = refused || self.dice.below(1000) < self.fence.store_faults;
+            let applied = !refused && (!fails || self.dice.chance(50));
             let mut result = Err(StoreError::Unavailable {
                 operation: "commit",
                 message: "a fault of the simulation".to_owned(),
@@ -248,6 +259,7 @@ impl Process {
             dead: CancellationToken::new(),
             countdown: Mutex::new(None),
             store_faults,
+            refused: Mutex::new(0),
         });
         let store: longshore::store::SharedStore = Arc::new(FencedStore {
             inner: Arc::clone(&outside.store),
@@ -301,6 +313,15 @@ impl Process {
             .countdown
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(nth);
+    }
+
+    /// The next commits fail, so many of them, and nothing of them is applied.
+    pub fn store_refuses(&self, commits: u64) {
+        *self
+            .fence
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = commits;
     }
 
     /// Kills it.

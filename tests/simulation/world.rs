@@ -75,6 +75,19 @@ pub async fn play(scenario: &Scenario) -> Outcome {
     world.finish(scenario, began.elapsed())
 }
 
+/// A folder is edited while the store takes nothing for a moment; then everything must come to rest at the edit.
+pub async fn edit_while_the_store_refuses(scenario: &Scenario, edited: Folder) -> Vec<String> {
+    let mut world = World::new(scenario).await;
+    world.boot();
+    world.comes_to_rest().await;
+    if let Some(process) = &world.process {
+        process.store_refuses(3);
+    }
+    world.act(&Act::Edit(edited));
+    world.comes_to_rest().await;
+    world.wrong
+}
+
 impl World {
     async fn new(scenario: &Scenario) -> Self {
         let clock: SharedClock = TokioClock::starting_at(Timestamp::from_millis(1_700_000_000_000));
