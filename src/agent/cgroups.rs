@@ -346,7 +346,7 @@ mod tests {
         let task = TaskId::new("t");
         let parent = limits::parent(CgroupManager::Files, "0123456789abcdef", &task);
         groups.ensure(&task, &group(&parent)).await.unwrap();
-        assert_eq!(groups.tasks(), [task.clone()]);
+        assert_eq!(groups.tasks(), std::slice::from_ref(&task));
         let folder = root.path().join("longshore-01234567/t");
         assert_eq!(
             std::fs::read_to_string(folder.join("memory.max")).unwrap(),

@@ -91,7 +91,7 @@ async fn a_task_that_protects_itself_outlives_a_scale_in_until_it_lets_go() {
     rig.steady();
     assert_eq!(
         tasks(&rig).await,
-        [newest.clone()],
+        std::slice::from_ref(&newest),
         "the protected one is kept"
     );
 
