@@ -420,6 +420,7 @@ pub fn conditions(summary: &ServiceSummary, held: &[&HeldResource]) -> Vec<Condi
     let tasks = format!("{} of {} tasks are healthy", s.healthy, s.desired);
     let message = match s.phase {
         Phase::Steady => format!("{tasks}, all of {}", s.revision),
+        Phase::Draining if s.running == 1 => "it was removed; 1 task still runs".to_owned(),
         Phase::Draining => format!("it was removed; {} tasks still run", s.running),
         Phase::Inactive => "it was removed, and its tasks are gone".to_owned(),
         _ => format!(

@@ -35,5 +35,5 @@ pub use context::{
     PullStatus,
 };
 pub use server::{Server, bind};
-pub use socket::{runtime_dir, socket_path};
+pub use socket::{is_live, runtime_dir, socket_path};
 pub use status::StatusReport;

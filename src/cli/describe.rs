@@ -207,8 +207,9 @@ impl Page {
         self.field(
             "Counts",
             format!(
-                "{} tasks running, {} pending",
-                s.running_tasks, s.pending_tasks
+                "{} running, {} pending",
+                super::output::count(s.running_tasks, "task"),
+                s.pending_tasks
             ),
         );
         self.conditions(&s.conditions);

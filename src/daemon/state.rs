@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{EngineChoice, Options, StartError};
 use crate::agent::EndpointKey;
-use crate::api::client::{Client, Lookup};
+use crate::api::{self, client::Client};
 use crate::clock::SharedIds;
 use crate::model::{Timestamp, hex_sha256};
 use crate::store::dir::{Surroundings, default_path, known_as};
@@ -73,7 +73,7 @@ pub async fn open(options: &Options, folder: &Path) -> Result<Kept, StartError> 
         });
     }
     let dir = StateDir::open(&path).map_err(|e| StartError::Other(e.to_string()))?;
-    let file = match open_file(&path).await {
+    let file = match open_file(&path, options.socket.as_deref()).await {
         Ok(file) => file,
         Err(error @ StoreError::InUse { .. }) => return Err(StartError::InUse(error.to_string())),
         Err(error) => return Err(StartError::Other(error.to_string())),
@@ -93,7 +93,7 @@ const DYING: Duration = Duration::from_secs(5);
 const SILENT: Duration = Duration::from_secs(1);
 
 /// Opens the store's file. One whose Longshore answers is in use; a process that is ending gives its lock back in a moment.
-async fn open_file(directory: &Path) -> Result<Arc<Redb>, StoreError> {
+async fn open_file(directory: &Path, socket: Option<&Path>) -> Result<Arc<Redb>, StoreError> {
     let begun = Instant::now();
     let mut said = false;
     loop {
@@ -101,11 +101,7 @@ async fn open_file(directory: &Path) -> Result<Arc<Redb>, StoreError> {
             Err(error @ StoreError::InUse { .. }) => error,
             done => return done,
         };
-        let holder = Lookup {
-            socket: None,
-            state_dir: Some(directory.to_owned()),
-        };
-        if begun.elapsed() >= DYING || Client::find(holder).await.is_ok() {
+        if begun.elapsed() >= DYING || answers(directory, socket).await {
             return Err(error);
         }
         if begun.elapsed() >= SILENT && !std::mem::replace(&mut said, true) {
@@ -116,6 +112,11 @@ async fn open_file(directory: &Path) -> Result<Arc<Redb>, StoreError> {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// Whether a Longshore answers that may have the store open: on the socket that was named, or for this directory.
+async fn answers(directory: &Path, socket: Option<&Path>) -> bool {
+    socket.is_some_and(api::is_live) || !Client::running(Some(directory), None).await.is_empty()
 }
 
 /// Makes the state this folder's, or says why it cannot be; returns its owner.
@@ -190,7 +191,7 @@ mod tests {
         let dying = Redb::open(dir.path()).await.expect("it opens");
         let next = {
             let path = dir.path().to_owned();
-            tokio::spawn(async move { open_file(&path).await })
+            tokio::spawn(async move { open_file(&path, None).await })
         };
         tokio::time::sleep(Duration::from_millis(150)).await;
         assert!(!next.is_finished(), "it is in use");
