@@ -19,3 +19,4 @@ mod reconcile;
 mod rights;
 mod run_task;
 mod samples;
+mod secrets;

@@ -191,6 +191,11 @@ spec:
 
     /// Starts a Longshore that follows the folder.
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same with these flags.
+    pub fn start_with(&mut self, flags: &[&str]) {
         assert!(self.child.is_none(), "one is enough");
         let folder = self.folder();
         let log = std::fs::OpenOptions::new()
@@ -199,7 +204,8 @@ spec:
             .open(self.dir.path().join("log"))
             .expect("a log");
         let child = self
-            .command(&["run", &folder.display().to_string()])
+            .command(flags)
+            .args(["run".as_ref(), folder.as_os_str()])
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
