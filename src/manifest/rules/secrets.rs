@@ -288,6 +288,8 @@ fn secrets_of(container: &ContainerDefinition) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use crate::manifest::load::tests::{one, places};
 
     fn container(members: &str) -> String {
@@ -310,6 +312,49 @@ mod tests {
 
     const SECRET: &str = "secrets: [{name: A, valueFrom: /a}]";
     const ANY: &str = "secretProviders: [{type: environment}]";
+
+    #[test]
+    fn every_example_of_the_page_about_secrets_is_sound() {
+        let page = include_str!("../../../docs/secrets.md");
+        let mut providers = BTreeSet::new();
+        for block in page.split("```yaml\n").skip(1) {
+            let example = block.split("```").next().unwrap();
+            let indented = |by: &str| -> String {
+                let lines = example.lines();
+                lines.map(|line| format!("{by}{line}\n")).collect()
+            };
+            let text = if example.starts_with("environmentFiles") {
+                let definition = container("").trim_end().to_owned();
+                let place = "{environmentFiles: {path: env}}";
+                format!(
+                    "{definition}\n{}---\napiVersion: longshore/v1\nkind: Cluster\nmetadata: {{name: default}}\nspec: {place}\n",
+                    indented("    ")
+                )
+            } else if example.starts_with("apiVersion") {
+                example.to_owned()
+            } else {
+                format!(
+                    "apiVersion: longshore/v1\nkind: Cluster\nmetadata: {{name: default}}\nspec:\n{}",
+                    indented("  ")
+                )
+            };
+            let loaded = one(&text);
+            assert_eq!(loaded.diagnostics, [], "{text}");
+            let clusters = loaded.desired.clusters.values();
+            providers.extend(clusters.flat_map(|(cluster, _)| {
+                let all = cluster.secrets.providers.iter();
+                all.map(|provider| {
+                    format!("{provider:?}")
+                        .split(' ')
+                        .next()
+                        .unwrap()
+                        .to_owned()
+                })
+            }));
+        }
+        let all = ["Age", "Command", "Directory", "Environment"].map(str::to_owned);
+        assert_eq!(providers, BTreeSet::from(all));
+    }
 
     #[test]
     fn files_of_variables_are_objects_or_stay_in_the_folder_and_end_in_env() {
