@@ -104,15 +104,16 @@ fn task_definition() -> String {
 
 What becomes of each member of RegisterTaskDefinition's input here. [Manifests](manifests.md) has their types and meanings.
 
-| | |
-|---|---|
-| honoured | as on ECS |
-| differs | honoured, with the difference that is named |
-| no effect | accepted with a warning (`LS0503`): nothing here could make use of it |
-| not yet | accepted with a warning (`LS0501`): a later version will honour it |
-| refused | an error (`LS0502`) until it is honoured: without it, the container would be another one |
-| not possible | an error (`LS0504`): plain Docker cannot give it |
-
+| Fate | Members | |
+|---|---:|---|
+",
+    );
+    for (fate, meaning) in MEANINGS {
+        let count = counted(fate);
+        let _ = writeln!(page, "| {fate} | {count} | {meaning} |");
+    }
+    page.push_str(
+        "
 A member that is empty, `false` or 0 says no more than its absence, and is never warned about. What is not honoured stands
 for all members below it.
 
@@ -141,6 +142,37 @@ for all members below it.
         }
     }
     page
+}
+
+/// The fates in words, and what each means for who writes the member.
+const MEANINGS: [(&str, &str); 6] = [
+    ("honoured", "as on ECS"),
+    ("differs", "honoured, with the difference that is named"),
+    (
+        "no effect",
+        "accepted with a warning (`LS0503`): nothing here could make use of it",
+    ),
+    (
+        "not yet",
+        "accepted with a warning (`LS0501`): a later version will honour it",
+    ),
+    (
+        "refused",
+        "an error (`LS0502`) until it is honoured: without it, the container would be another one",
+    ),
+    (
+        "not possible",
+        "an error (`LS0504`): plain Docker cannot give it",
+    ),
+];
+
+/// How many members of a task definition have that fate, those below one that is not put to use counted with it.
+fn counted(fate: &str) -> usize {
+    schema::members(Kind::TaskDefinition)
+        .iter()
+        .filter_map(|member| fates::row(Kind::TaskDefinition, &member.path))
+        .filter(|row| row.fate.word() == fate)
+        .count()
 }
 
 fn word(row: &Row) -> String {

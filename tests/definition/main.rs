@@ -10,6 +10,7 @@ mod rig;
 mod world;
 
 mod firelens;
+mod given;
 mod lifecycle;
 mod limits;
 mod linux;

@@ -22,7 +22,6 @@ pub const PROOFS: &[(&str, &[&str])] = &[
             "containerDefinitions[].pseudoTerminal",
             "containerDefinitions[].dockerLabels",
             "containerDefinitions[].stopTimeout",
-            "containerDefinitions[].versionConsistency: disabled",
             "tags[].key",
             "tags[].value",
             "requiresCompatibilities",

@@ -13,6 +13,7 @@ type Proof = (&'static str, &'static [&'static str]);
 /// The tests of this folder, by file.
 const HERE: &[(&str, &[Proof])] = &[
     ("tests/definition/firelens.rs", crate::firelens::PROOFS),
+    ("tests/definition/given.rs", crate::given::PROOFS),
     ("tests/definition/lifecycle.rs", crate::lifecycle::PROOFS),
     ("tests/definition/limits.rs", crate::limits::PROOFS),
     ("tests/definition/linux.rs", crate::linux::PROOFS),
@@ -23,8 +24,37 @@ const HERE: &[(&str, &[Proof])] = &[
     ("tests/definition/volumes.rs", crate::volumes::PROOFS),
 ];
 
-/// Tests elsewhere that look at the engine too.
-const ELSEWHERE: &[(&str, &[Proof])] = &[];
+/// Tests elsewhere that look at the engine too. Credentials that a container names are given to a simulated registry only.
+const ELSEWHERE: &[(&str, &[Proof])] = &[
+    (
+        "tests/images/versions.rs",
+        &[(
+            "a_deployment_keeps_the_digest_that_its_tag_had_and_the_next_one_takes_the_new",
+            &["containerDefinitions[].versionConsistency"],
+        )],
+    ),
+    (
+        "tests/e2e/faults.rs",
+        &[(
+            "a_blocked_port_is_blocked_until_it_is_unblocked_also_by_the_next_longshore",
+            &["enableFaultInjection"],
+        )],
+    ),
+    (
+        "tests/e2e/placed.rs",
+        &[(
+            "a_range_of_ports_is_published_without_a_gap_where_the_host_chooses_its_own",
+            &["containerDefinitions[].portMappings[].containerPortRange"],
+        )],
+    ),
+    (
+        "tests/agent_simulated/secrets.rs",
+        &[(
+            "an_image_is_not_pulled_without_the_credentials_that_its_container_names",
+            &["containerDefinitions[].repositoryCredentials.credentialsParameter"],
+        )],
+    ),
+];
 
 fn proofs() -> impl Iterator<Item = (&'static str, &'static Proof)> {
     let all = HERE.iter().chain(ELSEWHERE);

@@ -14,6 +14,7 @@ mod engine;
 mod example;
 mod faults;
 mod metadata;
+mod placed;
 mod protection;
 mod reconcile;
 mod rights;

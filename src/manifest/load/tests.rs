@@ -153,6 +153,71 @@ fn real_definitions_are_refused_only_where_ecs_refuses_them_or_a_member_is_refus
     assert!(count >= 76, "{count} samples");
 }
 
+/// How many members of all samples together have each fate: seen by who runs it, and held only to what must not change: more
+/// is put to use than all else together, and little is refused.
+#[test]
+fn the_members_of_real_definitions_are_put_to_use_but_for_a_few() {
+    let Some(shared) = std::env::var_os("LONGSHORE_SHARED") else {
+        eprintln!("not run: LONGSHORE_SHARED is not set, so there are no samples");
+        return;
+    };
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for entry in std::fs::read_dir(PathBuf::from(shared).join("ecs/samples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for document in crate::manifest::yaml::parse(&Arc::new(SourceFile {
+            path: "a.yaml".into(),
+            text,
+        }))
+        .documents
+        {
+            let json = document.to_json();
+            let spec = json.get("taskDefinition").unwrap_or(&json);
+            count_members(spec, "", &mut counts);
+        }
+    }
+    println!("{counts:?}");
+    let of = |fate: &str| counts.get(fate).copied().unwrap_or_default();
+    let used = of("honoured") + of("differs");
+    assert!(used > 2000, "{counts:?}");
+    assert!(used > 10 * (of("no effect") + of("not yet")), "{counts:?}");
+    assert!(of("refused") + of("not possible") < 10, "{counts:?}");
+}
+
+fn count_members(value: &Json, path: &str, counts: &mut BTreeMap<&'static str, usize>) {
+    match value {
+        Json::Object(members) => {
+            for (name, member) in members {
+                let path = match path {
+                    "" => name.clone(),
+                    above => format!("{above}.{name}"),
+                };
+                let found = crate::manifest::fates::table(Kind::TaskDefinition)
+                    .iter()
+                    .find(|row| row.path == path);
+                if let Some(row) = found.filter(|_| !member.is_null()) {
+                    let of_value = row
+                        .values
+                        .iter()
+                        .find(|(value, _)| member.as_str() == Some(value));
+                    let fate = of_value.map_or(row.fate, |(_, fate)| *fate);
+                    *counts.entry(fate.word()).or_default() += 1;
+                }
+                count_members(member, &path, counts);
+            }
+        }
+        Json::Array(items) => {
+            for item in items {
+                count_members(item, &format!("{path}[]"), counts);
+            }
+        }
+        _ => {}
+    }
+}
+
 const WEB: &str =
     "family: web\ncontainerDefinitions:\n  - {name: web, image: busybox:1, memory: 64}\n";
 const SHOP: &str =

@@ -1,0 +1,90 @@
+//! What placement books of the host, and what it says where there is none of it.
+
+use serde_json::{Value, json};
+
+use crate::common;
+use crate::rig::Rig;
+
+/// A task definition `name` of one container with these members, and a service of it.
+fn declare(rig: &Rig, name: &str, members: Value) {
+    let mut container = json!({
+        "name": "app", "image": common::IMAGE, "memory": 16, "stopTimeout": 1, "command": ["sleep", "100000"],
+    });
+    let object = container.as_object_mut().expect("an object");
+    object.extend(members.as_object().expect("an object").clone());
+    let task = json!({"family": name, "containerDefinitions": [container]});
+    rig.write(&format!("{name}.json"), &task.to_string());
+    let service = json!({
+        "apiVersion": "longshore/v1", "kind": "Service", "metadata": {"name": name},
+        "spec": {"cluster": rig.cluster, "taskDefinition": name, "desiredCount": 1},
+    });
+    rig.write(&format!("{name}-service.json"), &service.to_string());
+}
+
+#[tokio::test]
+async fn a_range_of_ports_is_published_without_a_gap_where_the_host_chooses_its_own() {
+    let Some(mut rig) = Rig::new("ranges").await else {
+        return;
+    };
+    declare(
+        &rig,
+        "range",
+        json!({"portMappings": [{"containerPortRange": "9000-9004"}, {"containerPort": 80}]}),
+    );
+    rig.start();
+    rig.steady();
+    let running = rig.running("range").await;
+    let ports = &running[0].ports;
+    let host = |inside: u16| {
+        let found = ports.iter().find(|port| port.container_port == inside);
+        found.map(|port| port.host_port).expect("published")
+    };
+    let row: Vec<u16> = (9000..=9004).map(host).collect();
+    assert!(row.windows(2).all(|pair| pair[1] == pair[0] + 1), "{row:?}");
+    let kernel =
+        std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let bounds: Vec<u16> = kernel
+        .split_whitespace()
+        .filter_map(|n| n.parse().ok())
+        .collect();
+    if let [first, last] = bounds[..] {
+        assert!(
+            row.iter()
+                .chain([&host(80)])
+                .all(|port| (first..=last).contains(port)),
+            "{row:?}"
+        );
+    }
+    let shown = rig
+        .json(&["get", "tasks", "--cluster", &rig.cluster, "-o", "json"])
+        .to_string();
+    assert!(
+        shown.contains(&format!("{}-{}->9000-9004/tcp", row[0], row[4])),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn a_gpu_that_no_instance_has_keeps_the_task_from_being_placed_and_the_service_says_so() {
+    let Some(mut rig) = Rig::new("gpus").await else {
+        return;
+    };
+    if std::path::Path::new("/proc/driver/nvidia/gpus").is_dir() {
+        eprintln!("not run: this machine has GPUs");
+        return;
+    }
+    let gpu = json!({"resourceRequirements": [{"type": "GPU", "value": "1"}]});
+    declare(&rig, "gpu", gpu);
+    rig.start();
+    rig.until("the service says why", async |rig| {
+        let said = rig
+            .run(&["describe", "service", "gpu", "--cluster", &rig.cluster])
+            .stdout;
+        said.split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .contains("has insufficient GPU units available: it has no GPU")
+    })
+    .await;
+    assert!(rig.containers().await.is_empty());
+}
