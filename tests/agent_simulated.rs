@@ -567,6 +567,79 @@ async fn an_image_that_was_removed_behind_our_back_is_pulled_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_that_is_ordered_to_stop_while_it_waits_for_its_turn_is_never_created() {
+    let (mut rig, engine) = rig().await;
+    rig.tuning.changing_calls = Some(1);
+    rig.start().await;
+    let keeper = rig.order(&one("sleep 1000000")).await;
+    rig.until_running(&keeper).await;
+    let mut ids = Vec::new();
+    for _ in 0..50 {
+        ids.push(rig.order(&pod()).await);
+    }
+    // All of them wait for their first create now.
+    tokio::time::sleep(Duration::from_millis(40)).await;
+    for id in &ids {
+        rig.order_stop(id).await;
+    }
+    for id in &ids {
+        let status = rig.until_stopped(id).await;
+        assert_eq!(status.stopped_reason.as_deref(), Some("ordered"));
+        assert_eq!(status.stop_code, Some(StopCode::ServiceSchedulerInitiated));
+    }
+    let calls = engine.calls();
+    let creates = calls[&Operation::CreateContainer] + calls[&Operation::CreateVolume];
+    assert!(creates <= 5, "{creates} creates for tasks that were over");
+    assert_eq!(running(&engine), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_nobody_wants_any_more_when_its_turn_comes_is_not_pulled() {
+    let (mut rig, engine) = rig().await;
+    let mut ids = Vec::new();
+    rig.start().await;
+    for n in 0..6 {
+        let image = format!("remote:{n}");
+        let after = Duration::from_secs(60);
+        engine.set_registry(&image, RegistryAnswer::Found { after });
+        let container = json!({"name": "web", "command": ["sleep", "1000000"]});
+        let spec = spec(&image, json!({"family": "web", "containers": [container]}));
+        ids.push(rig.order(&spec).await);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let dropped = &ids[4];
+    rig.order_stop(dropped).await;
+    rig.until_stopped(dropped).await;
+    for id in ids.iter().filter(|id| *id != dropped) {
+        rig.until_running(id).await;
+    }
+    assert_eq!(engine.calls()[&Operation::PullImage], 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_that_is_removed_by_hand_before_a_start_is_made_again() {
+    for spec in [one("sleep 1000000"), pod()] {
+        let (mut rig, engine) = rig().await;
+        rig.start().await;
+        let first = rig.order(&spec).await;
+        rig.until_running(&first).await;
+        rig.order_stop(&first).await;
+        rig.until_stopped(&first).await;
+        let remove = async || {
+            for network in engine.networks() {
+                // Those that are always there cannot be removed.
+                let _ = engine.remove_network(&network.name).await;
+            }
+        };
+        remove().await;
+        let second = rig.order(&spec).await;
+        let status = rig.until_running(&second).await;
+        assert!(status.containers.iter().any(|c| c.address.is_some()));
+        assert_eq!(engine.networks().len(), 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn names_of_all_containers_are_distinct() {
     let (mut rig, engine) = rig().await;
     rig.start().await;

@@ -10,6 +10,7 @@ use super::action::{Call, CallKey};
 use super::additions;
 use super::facts::LogFact;
 use super::gate::Priority;
+use super::images::Pulled;
 use super::known::{WITHHELD, is_up};
 use super::shared::Shared;
 use crate::engine::labels::PAUSE_CONTAINER;
@@ -51,6 +52,8 @@ pub(super) struct Order {
 pub(super) enum Effect {
     Nothing,
     Logs(LogFact),
+    /// None: when its turn came, the task was no longer to run. Neither done nor failed.
+    Superseded,
 }
 
 /// A call that is over.
@@ -90,7 +93,7 @@ pub(super) async fn execute(
 }
 
 struct Hands<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     task: &'a TaskId,
 }
 
@@ -107,21 +110,29 @@ impl Hands<'_> {
             (Call::Pull { image, .. }, Some(order)) => {
                 let architecture = order.spec.architecture.as_deref();
                 let named = additions::credentials(shared, order, image);
-                let pulled = shared.images.pull(image, architecture, named).await;
+                let wants = {
+                    let (shared, task) = (Arc::clone(shared), self.task.clone());
+                    move || shared.wants(&task)
+                };
+                let pulled = shared.images.pull(image, architecture, named, wants).await;
                 // Others may have waited for it without asking.
                 shared.wake_all();
-                pulled?;
+                if pulled? == Pulled::Superseded {
+                    return Ok(Effect::Superseded);
+                }
             }
             (Call::CreateVolume { volume }, Some(order)) => {
-                self.create_volume(order, volume).await?;
+                return self.create_volume(order, volume).await;
             }
             (Call::FindVolume { volume }, _) => self.find_volume(volume).await?,
-            (Call::Create { container }, Some(order)) => self.create(order, container).await?,
+            (Call::Create { container }, Some(order)) => {
+                return self.create(order, container).await;
+            }
             (Call::Start { id, container }, order) => {
                 let spec = order.and_then(|order| order.spec.container(container));
                 let secret = spec.is_some_and(ContainerSpec::has_secret_options);
                 let started = self.start(order, container, id).await;
-                started.map_err(|error| if secret { withheld(error) } else { error })?;
+                return started.map_err(|error| if secret { withheld(error) } else { error });
             }
             (Call::Stop { id, timeout, .. }, _) => self.stop(id, *timeout).await?,
             (Call::Remove { id, .. }, _) => self.remove(id).await?,
@@ -143,7 +154,7 @@ impl Hands<'_> {
         Ok(Effect::Nothing)
     }
 
-    async fn create(&self, order: &Order, container: &str) -> EngineResult<()> {
+    async fn create(&self, order: &Order, container: &str) -> EngineResult<Effect> {
         let context = self.shared.context(order.seq)?;
         if let Some(why) = firelens::unreachable(&order.spec, &order.record, &context) {
             let kind = ErrorKind::Invalid;
@@ -154,6 +165,9 @@ impl Hands<'_> {
         let body = body(order, container, &context, &additions)?;
         self.limit(order, &context).await?;
         let permit = self.shared.gate.enter(Priority::Begin).await;
+        if !self.shared.wants(self.task) {
+            return Ok(Effect::Superseded);
+        }
         let result = self.shared.engine.create_container(&name, &body).await;
         drop(permit);
         let result = result.map_err(|error| EngineError {
@@ -165,11 +179,13 @@ impl Hands<'_> {
                 // Nothing is asked of the engine that it has just been told.
                 let seen = as_created(id, name, body);
                 self.shared.cache.put(self.shared.cache.ticket(), seen);
-                Ok(())
             }
-            Err(error) if error.kind == ErrorKind::Unreachable => Err(error),
-            Err(error) => self.adopt(order, container, &name, &context, error).await,
+            Err(error) if error.kind == ErrorKind::Unreachable => return Err(error),
+            Err(error) => {
+                self.adopt(order, container, &name, &context, error).await?;
+            }
         }
+        Ok(Effect::Nothing)
     }
 
     /// A create failed. If the very container it was to make is there, made by a call whose answer was lost or by the agent
@@ -221,7 +237,12 @@ impl Hands<'_> {
         }
     }
 
-    async fn start(&self, order: Option<&Order>, container: &str, id: &str) -> EngineResult<()> {
+    async fn start(
+        &self,
+        order: Option<&Order>,
+        container: &str,
+        id: &str,
+    ) -> EngineResult<Effect> {
         if let Some(order) = order {
             let context = self.shared.context(order.seq)?;
             self.limit(order, &context).await?;
@@ -232,12 +253,16 @@ impl Hands<'_> {
             }
         }
         let permit = self.shared.gate.enter(Priority::Finish).await;
+        if !self.shared.wants(self.task) {
+            return Ok(Effect::Superseded);
+        }
         let result = self.shared.engine.start_container(id).await;
         drop(permit);
         match self.look(id).await {
-            Look::Seen(state) if is_up(state) => Ok(()),
-            Look::Seen(_) | Look::Gone => result,
+            Look::Seen(state) if is_up(state) => {}
+            Look::Seen(_) | Look::Gone => result?,
         }
+        Ok(Effect::Nothing)
     }
 
     async fn stop(&self, id: &str, timeout: u32) -> EngineResult<()> {
@@ -300,7 +325,7 @@ impl Hands<'_> {
         }
     }
 
-    async fn create_volume(&self, order: &Order, volume: &str) -> EngineResult<()> {
+    async fn create_volume(&self, order: &Order, volume: &str) -> EngineResult<Effect> {
         let context = self.shared.context(order.seq)?;
         let bodies = translate::volume_bodies(&order.spec, &order.record, &context);
         let kind = order.spec.volumes.iter().find(|spec| spec.name == volume);
@@ -310,19 +335,23 @@ impl Hands<'_> {
                 Some(VolumeKind::FileSystem { id, .. }) => {
                     Err(unmapped(volume, id, &order.record.cluster))
                 }
-                _ => Ok(()),
+                _ => Ok(Effect::Nothing),
             };
         };
         let of_task = matches!(
             kind,
             Some(VolumeKind::Task { .. } | VolumeKind::FileSystem { .. })
         );
+        let _permit = self.shared.gate.enter(Priority::Begin).await;
+        if !self.shared.wants(self.task) {
+            return Ok(Effect::Superseded);
+        }
         // Before the call: an answer that is lost must not leave a volume that nobody removes.
         if of_task {
             self.shared.volumes.add(self.task, &body.name);
         }
-        let _permit = self.shared.gate.enter(Priority::Begin).await;
-        self.shared.engine.create_volume(body).await
+        self.shared.engine.create_volume(body).await?;
+        Ok(Effect::Nothing)
     }
 
     async fn find_volume(&self, volume: &str) -> EngineResult<()> {

@@ -43,12 +43,40 @@ pub(super) struct NamedCredentials {
 /// An image's reference, and the architecture that is asked for.
 type Which = (String, Option<String>);
 
+/// What became of a pull.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pulled {
+    /// The engine has the image.
+    Here,
+    /// When its turn came, nobody wanted the image any more, and it was not pulled.
+    Superseded,
+}
+
+/// Whether who asked for an image still wants it.
+type Wants = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// A pull that is under way, or was.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Pull {
-    answer: OnceLock<EngineResult<()>>,
+    answer: OnceLock<EngineResult<Pulled>>,
+    /// Who waits for it.
+    asked: Mutex<Vec<Wants>>,
     /// Wakes those who wait in the order in which they came.
     over: CancellationToken,
+}
+
+impl Pull {
+    fn join(&self, wants: Wants) {
+        self.waiting().push(wants);
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.waiting().iter().any(|wants| wants())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Wants>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// See the module.
@@ -194,7 +222,7 @@ impl Images {
         }
     }
 
-    /// Pulls the image, or waits for the pull that is under way.
+    /// Pulls the image, or waits for the pull that is under way. `wants` is asked when the pull's turn has come.
     ///
     /// # Errors
     /// The engine's, the same for all who wait.
@@ -203,8 +231,9 @@ impl Images {
         image: &str,
         architecture: Option<&str>,
         named: Option<NamedCredentials>,
-    ) -> EngineResult<()> {
-        let pull = self.join(image, architecture, named)?;
+        wants: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> EngineResult<Pulled> {
+        let pull = self.join(image, architecture, named, Box::new(wants))?;
         pull.over.cancelled().await;
         let answer = pull.answer.get().cloned();
         answer.unwrap_or_else(|| Err(broken_off(image)))
@@ -215,6 +244,7 @@ impl Images {
         image: &str,
         architecture: Option<&str>,
         named: Option<NamedCredentials>,
+        wants: Wants,
     ) -> EngineResult<Arc<Pull>> {
         let which = (image.to_owned(), architecture.map(str::to_owned));
         let with = named.as_ref().map(|named| named.reference.clone());
@@ -222,6 +252,7 @@ impl Images {
         let mut known = self.known();
         let entry = known.entry(which.clone()).or_default();
         if let Some(pulling) = entry.pulling.get(&with) {
+            pulling.pull.join(wants);
             return Ok(Arc::clone(&pulling.pull));
         }
         if let Some(failed) = &entry.failed
@@ -231,6 +262,7 @@ impl Images {
             return Err(failed.error.clone());
         }
         let pull = Arc::new(Pull::default());
+        pull.join(wants);
         let pulling = Pulling {
             since,
             pull: Arc::clone(&pull),
@@ -240,11 +272,26 @@ impl Images {
         let (images, under_way) = (Arc::clone(self), Arc::clone(&pull));
         tokio::spawn(async move {
             let _over = under_way.over.clone().drop_guard();
+            let _turn = images.pulls.acquire().await;
+            if images.give_up(&which, &with, &under_way) {
+                let _ = under_way.answer.set(Ok(Pulled::Superseded));
+                return;
+            }
             let (result, found) = images.pull_now(&which, named).await;
             images.settle(which, since, with, &result, found);
-            let _ = under_way.answer.set(result);
+            let _ = under_way.answer.set(result.map(|()| Pulled::Here));
         });
         Ok(pull)
+    }
+
+    /// Forgets a pull that nobody wants any more. Whoever asks from now on begins another one.
+    fn give_up(&self, which: &Which, with: &Option<String>, pull: &Pull) -> bool {
+        let mut known = self.known();
+        let given_up = !pull.is_wanted();
+        if given_up && let Some(entry) = known.get_mut(which) {
+            entry.pulling.remove(with);
+        }
+        given_up
     }
 
     /// Pulls, and looks at what the engine has then.
@@ -253,7 +300,6 @@ impl Images {
         which: &Which,
         named: Option<NamedCredentials>,
     ) -> (EngineResult<()>, Option<Found>) {
-        let _turn = self.pulls.acquire().await;
         let before = match self.engine.image(&which.0).await {
             Ok(before) => before.map(|before| before.id),
             Err(error) => return (Err(error), None),

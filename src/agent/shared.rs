@@ -22,7 +22,7 @@ use crate::engine::translate::{Context, EngineFacts};
 use crate::engine::{
     EngineError, EngineInfo, EngineResult, ErrorKind, ObservedVolume, SharedEngine, labels, pause,
 };
-use crate::model::{ClusterName, ClusterSpec, InstanceSpec, PulledImages, TaskId};
+use crate::model::{ClusterName, ClusterSpec, DesiredStatus, InstanceSpec, PulledImages, TaskId};
 use crate::secrets::Secrets;
 use crate::store::View;
 
@@ -202,12 +202,22 @@ impl Shared {
         })
     }
 
+    /// Whether a task is still ordered to run here. A call that had to wait for its turn asks before it is made.
+    pub fn wants(&self, task: &TaskId) -> bool {
+        let state = self.view.read();
+        let entry = state.task(&self.config.cluster, task);
+        entry.is_some_and(|entry| {
+            entry.record.instance == self.config.instance.name
+                && entry.record.desired == DesiredStatus::Running
+                && entry.lost.is_none()
+        })
+    }
+
     /// Whether a task that was given up with its instance still runs here. It is stopped before anything is started.
     pub fn lost_task_runs(&self) -> bool {
         let state = self.view.read();
         state
-            .tasks_of_instance(&self.config.cluster, &self.config.instance.name)
-            .filter(|(_, entry)| entry.lost.is_some())
+            .lost_tasks_of_instance(&self.config.cluster, &self.config.instance.name)
             .any(|(id, entry)| {
                 let over = entry.status.as_ref().is_some_and(|s| s.is_stopped());
                 !over

@@ -9,7 +9,7 @@ use super::pulling::{Need, need};
 use super::retry::{self, Verdict};
 use crate::engine::labels::PAUSE_CONTAINER;
 use crate::engine::translate::{self, needs_network, needs_pause};
-use crate::engine::{ContainerState, ErrorKind};
+use crate::engine::{ContainerState, ErrorKind, ObservedContainer};
 use crate::model::{ContainerSpec, NetworkMode, TaskSpec, VolumeKind, VolumeSpec};
 
 /// ECS's exit code of a container that was never started because of a dependency (semantics §4.13).
@@ -183,12 +183,14 @@ fn provide_network(all: &Containers<'_>, input: &StepInput<'_>, plan: &mut Plan<
     if input.facts.network != Readiness::Missing {
         return;
     }
-    let of_pause =
-        input.spec.network_mode == NetworkMode::Awsvpc && all.pause.is_none() && !all.pause_busy;
-    let of_container = all
-        .all
-        .iter()
-        .any(|known| wants_creating(known) && on_network(known.spec, input.spec));
+    // An engine looks for the network when a container starts: it can be gone again by then.
+    let of_pause = input.spec.network_mode == NetworkMode::Awsvpc
+        && !all.pause_busy
+        && all.pause.is_none_or(is_created);
+    let of_container = all.all.iter().any(|known| {
+        let starts = matches!(known.phase, Phase::Created | Phase::Restarting) && !known.busy;
+        (wants_creating(known) || starts) && on_network(known.spec, input.spec)
+    });
     if needs_network(input.spec) && (of_pause || of_container) {
         let cause = "containers of the task are attached to it";
         plan.want(Action::new(Call::CreateNetwork, cause));
@@ -202,19 +204,17 @@ fn raise_pause(all: &Containers<'_>, input: &StepInput<'_>, plan: &mut Plan<'_>)
     }
     let container = PAUSE_CONTAINER.to_owned();
     let cause = "the task's containers share its namespaces";
+    let networked =
+        input.spec.network_mode != NetworkMode::Awsvpc || input.facts.network == Readiness::Ready;
     match all.pause {
-        None => {
-            let networked = input.spec.network_mode != NetworkMode::Awsvpc
-                || input.facts.network == Readiness::Ready;
-            match input.facts.pause_image {
-                Readiness::Missing => plan.want(Action::new(Call::ImportPauseImage, cause)),
-                Readiness::Ready if networked => {
-                    plan.want(Action::new(Call::Create { container }, cause));
-                }
-                _ => {}
+        None => match input.facts.pause_image {
+            Readiness::Missing => plan.want(Action::new(Call::ImportPauseImage, cause)),
+            Readiness::Ready if networked => {
+                plan.want(Action::new(Call::Create { container }, cause));
             }
-        }
-        Some(pause) if pause.state == ContainerState::Created => {
+            _ => {}
+        },
+        Some(pause) if is_created(pause) && networked => {
             let id = pause.id.clone();
             plan.want(Action::new(Call::Start { container, id }, cause));
         }
@@ -222,8 +222,17 @@ fn raise_pause(all: &Containers<'_>, input: &StepInput<'_>, plan: &mut Plan<'_>)
     }
 }
 
+fn is_created(pause: &ObservedContainer) -> bool {
+    pause.state == ContainerState::Created
+}
+
+/// Whether the network that a container is attached to is there, if it is attached to any.
+fn is_networked(known: &Known<'_>, input: &StepInput<'_>) -> bool {
+    !on_network(known.spec, input.spec) || input.facts.network == Readiness::Ready
+}
+
 fn may_create(known: &Known<'_>, all: &Containers<'_>, input: &StepInput<'_>) -> bool {
-    let network = !on_network(known.spec, input.spec) || input.facts.network == Readiness::Ready;
+    let network = is_networked(known, input);
     let pause = !needs_pause(input.spec) || all.pause.is_some();
     let volumes =
         mounted(known.spec, input.spec).all(|volume| readiness(volume, input) == Readiness::Ready);
@@ -245,6 +254,9 @@ fn start(all: &Containers<'_>, input: &StepInput<'_>, plan: &mut Plan<'_>) {
         let Some(found) = known.observed.filter(|_| !known.busy) else {
             continue;
         };
+        if !is_networked(known, input) {
+            continue;
+        }
         let call = Call::Start {
             container: known.spec.name.clone(),
             id: found.id.clone(),

@@ -419,6 +419,8 @@ impl Worker {
         let key = landed.key();
         self.in_flight.remove(&key);
         match landed.result {
+            // The next look sees why.
+            Ok(Effect::Superseded) => self.lack(&landed.call),
             Ok(effect) => {
                 self.facts.attempts.remove(&key);
                 self.succeeded(&landed.call, effect);
@@ -463,12 +465,7 @@ impl Worker {
                 self.facts.pulled.clear();
                 self.facts.volumes.clear();
             }
-            Call::CreateVolume { volume } | Call::FindVolume { volume } => {
-                self.facts
-                    .volumes
-                    .insert(volume.clone(), Readiness::Missing);
-            }
-            _ => {}
+            _ => self.lack(call),
         }
         let failures = self
             .facts
@@ -482,6 +479,15 @@ impl Worker {
             message: error.message.clone(),
         };
         self.facts.attempts.insert(key, attempt);
+    }
+
+    /// The call did not bring what it was made for.
+    fn lack(&mut self, call: &Call) {
+        if let Call::CreateVolume { volume } | Call::FindVolume { volume } = call {
+            self.facts
+                .volumes
+                .insert(volume.clone(), Readiness::Missing);
+        }
     }
 
     fn soon(&self) -> Timestamp {

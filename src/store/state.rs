@@ -157,6 +157,8 @@ pub struct State {
     orphans: BTreeMap<TaskKey, Orphan>,
     by_service: BTreeMap<ServiceKey, BTreeSet<TaskId>>,
     by_instance: BTreeMap<InstanceKey, BTreeSet<TaskId>>,
+    /// Tasks that were given up with their instance.
+    lost: BTreeMap<InstanceKey, BTreeSet<TaskId>>,
 }
 
 impl State {
@@ -211,6 +213,16 @@ impl State {
     ) -> impl Iterator<Item = (&TaskId, &TaskEntry)> {
         let key = (cluster.clone(), instance.clone());
         self.pick(cluster, self.by_instance.get(&key))
+    }
+
+    /// The tasks that were given up with an instance, by id; costs only what they are, and most often there are none.
+    pub fn lost_tasks_of_instance(
+        &self,
+        cluster: &ClusterName,
+        instance: &InstanceId,
+    ) -> impl Iterator<Item = (&TaskId, &TaskEntry)> {
+        let key = (cluster.clone(), instance.clone());
+        self.pick(cluster, self.lost.get(&key))
     }
 
     /// The tasks of a cluster, by id.
@@ -384,6 +396,7 @@ impl State {
                     lost,
                     protection,
                 } = orphan;
+                self.index_lost(&key, &touched, lost.is_some());
                 self.tasks.insert(
                     key,
                     TaskEntry {
@@ -409,7 +422,9 @@ impl State {
                 lost: &mut entry.lost,
                 protection: &mut entry.protection,
             });
-            return Touched::task(&entry.record);
+            let (touched, lost) = (Touched::task(&entry.record), entry.lost.is_some());
+            self.index_lost(&key, &touched, lost);
+            return touched;
         }
         let orphan = self.orphans.entry(key.clone()).or_default();
         edit(TaskParts {
@@ -434,19 +449,32 @@ impl State {
         }
     }
 
-    fn unindex(&mut self, (_, id): &TaskKey, touched: &Touched) {
-        fn take<K: Ord>(index: &mut BTreeMap<K, BTreeSet<TaskId>>, key: Option<&K>, id: &TaskId) {
-            let Some(key) = key else { return };
-            let Some(ids) = index.get_mut(key) else {
-                return;
-            };
-            ids.remove(id);
-            if ids.is_empty() {
-                index.remove(key);
+    fn index_lost(&mut self, (_, id): &TaskKey, touched: &Touched, lost: bool) {
+        match &touched.instance {
+            Some(instance) if lost => {
+                let ids = self.lost.entry(instance.clone()).or_default();
+                ids.insert(id.clone());
             }
+            instance => take(&mut self.lost, instance.as_ref(), id),
         }
+    }
+
+    fn unindex(&mut self, (_, id): &TaskKey, touched: &Touched) {
         take(&mut self.by_service, touched.service.as_ref(), id);
         take(&mut self.by_instance, touched.instance.as_ref(), id);
+        take(&mut self.lost, touched.instance.as_ref(), id);
+    }
+}
+
+/// Takes a task out of an index.
+fn take<K: Ord>(index: &mut BTreeMap<K, BTreeSet<TaskId>>, key: Option<&K>, id: &TaskId) {
+    let Some(key) = key else { return };
+    let Some(ids) = index.get_mut(key) else {
+        return;
+    };
+    ids.remove(id);
+    if ids.is_empty() {
+        index.remove(key);
     }
 }
 

@@ -317,6 +317,39 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn tasks_that_were_given_up_are_found_by_their_instance_for_as_long_as_they_are() {
+        let f = fixture(Capacity::default()).await;
+        let view = f.view();
+        let lost_key = |id: &str| keys::task_lost(&ClusterName::default(), &id.into());
+        let lost = TaskLost {
+            at: Timestamp::from_millis(2),
+            reason: "gone".to_owned(),
+        };
+        let found = |instance: &str| -> Vec<String> {
+            let state = view.read();
+            state
+                .lost_tasks_of_instance(&ClusterName::default(), &instance.into())
+                .map(|(id, _)| id.to_string())
+                .collect()
+        };
+        // One is lost before its record is seen.
+        f.commit(f.txn().put_json(lost_key("a"), &lost)).await;
+        let mut txn = f.txn();
+        for (id, instance) in [("a", "one"), ("b", "one"), ("c", "two")] {
+            txn = txn.put_json(task_key(id), &record(id, "web", instance));
+        }
+        let revision = f.commit(txn.put_json(lost_key("b"), &lost)).await;
+        view.caught_up(revision).await.expect("running");
+        assert_eq!(found("one"), ["a", "b"]);
+        assert!(found("two").is_empty());
+        let revision = f
+            .commit(f.txn().delete(lost_key("a")).delete(task_key("b")))
+            .await;
+        view.caught_up(revision).await.expect("running");
+        assert!(found("one").is_empty());
+    }
+
     #[tokio::test]
     async fn a_view_holds_what_was_there_and_what_comes_after() {
         let f = fixture(Capacity::default()).await;
