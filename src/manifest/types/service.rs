@@ -32,7 +32,8 @@ pub struct Service {
     #[serde(default)]
     #[schemars(length(max = 1))]
     pub service_registries: Vec<ServiceRegistry>,
-    /// How many tasks; required unless the service is a DAEMON.
+    /// How many tasks, at most 5000 (ECS's quota for a service); required unless the service is a DAEMON.
+    #[schemars(range(max = 5000))]
     pub desired_count: Option<u32>,
     /// Makes a repeated request to AWS harmless.
     #[schemars(length(max = 36), regex(pattern = r"^[!-~]*$"))]
