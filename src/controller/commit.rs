@@ -1,9 +1,10 @@
 //! From a plan to one commit: what is recorded, under which guards, and what is left for the next one.
 //!
-//! A commit holds the service's record and as many decisions as fit a store's limits. Any prefix of the decisions is a
-//! valid state, so what does not fit is left out, and the next plan decides it again.
+//! A commit holds a plan whole: its decisions, the record and the events that speak of them. What does not fit a store's
+//! limits is for the next plan. Only what stands for itself is left out of a commit: books of instances that the plan does
+//! not touch, and events of a service that is forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::decision::{Decision, NewEvent, Plan};
@@ -19,38 +20,49 @@ use crate::store::{Epoch, TaskEntry, Txn, keys};
 /// Events of a service that are kept.
 pub const EVENTS_KEPT: usize = 100;
 
-/// A commit, and whether it is all of the plan.
+/// Newest events of a service into which one that repeats them is folded.
+const FOLDED_INTO: usize = 10;
+
+/// A commit, and whether there is more to do.
 #[derive(Debug)]
 pub(super) struct Recording {
+    /// Empty where there is nothing to record.
     pub txn: Txn,
-    /// How many of the plan's decisions are in it.
-    pub decisions: usize,
-    /// Something did not fit: plan again at once.
-    pub left_out: bool,
+    /// The plan that it records.
+    pub plan: Plan,
+    /// Not everything that can be done now was planned, or fits: plan again at once.
+    pub more: bool,
 }
 
-/// What of `plan` goes into one commit. `None`: there is nothing to record.
+/// The commit of `plan`, or where that is more than a store takes at once, of another plan of as many decisions as fit. One
+/// whose very first decision does not fit is returned as it is, for the store's refusal names it.
 pub(super) fn record(
     inputs: &Inputs,
-    plan: &Plan,
+    mut plan: Plan,
     epoch: &Epoch,
     ids: &dyn IdGen,
     now: Timestamp,
-) -> Option<Recording> {
-    let mut limit = plan.decisions.len();
+) -> Recording {
     loop {
-        let draft = Draft::new(inputs, epoch, now).write(plan, limit, ids);
-        if draft.txn.is_empty() {
-            return None;
-        }
-        if draft.txn.fits() || limit == 0 {
-            return Some(Recording {
+        let count = plan.decisions.len();
+        let write = |most: usize| Draft::new(inputs, epoch, now).write(&plan, most, ids);
+        let draft = write(count);
+        if draft.txn.fits() || count <= 1 {
+            return Recording {
                 txn: draft.txn,
-                decisions: limit,
-                left_out: draft.left_out,
-            });
+                more: plan.more || draft.left_out,
+                plan,
+            };
         }
-        limit /= 2;
+        let (mut fits, mut too_many) = (1, count);
+        while too_many - fits > 1 {
+            let most = fits.midpoint(too_many);
+            match write(most).txn.fits() {
+                true => fits = most,
+                false => too_many = most,
+            }
+        }
+        plan = inputs.plan_at_most(fits, now);
     }
 }
 
@@ -94,19 +106,43 @@ pub(super) fn settled(
 
 /// Adds the books that have changed, each only if nobody else has changed it in the meantime.
 pub(super) fn book(
-    mut txn: Txn,
+    txn: Txn,
     cluster: &ClusterName,
     instances: &BTreeMap<InstanceId, InstanceInput>,
     reserved: &BTreeMap<InstanceId, Reserved>,
 ) -> Txn {
-    for (id, reserved) in reserved {
-        let input = &instances[id];
-        if *input.reserved != *reserved {
-            let key = keys::instance_reserved(cluster, id);
-            txn = txn.expect(&key, input.reserved_at).put_json(&key, reserved);
+    book_some(txn, cluster, instances, reserved, |_| true).0
+}
+
+/// Adds the changed books that `must` be written with the rest, and of the others as many as fit; returns whether all do.
+pub(super) fn book_some(
+    mut txn: Txn,
+    cluster: &ClusterName,
+    instances: &BTreeMap<InstanceId, InstanceInput>,
+    reserved: &BTreeMap<InstanceId, Reserved>,
+    must: impl Fn(&InstanceId) -> bool,
+) -> (Txn, bool) {
+    let changed = reserved
+        .iter()
+        .filter(|(id, reserved)| *instances[*id].reserved != **reserved);
+    let (with, others): (Vec<_>, Vec<_>) = changed.partition(|(id, _)| must(id));
+    let mut all = true;
+    for (optional, (id, reserved)) in with
+        .into_iter()
+        .map(|book| (false, book))
+        .chain(others.into_iter().map(|book| (true, book)))
+    {
+        let key = keys::instance_reserved(cluster, id);
+        let bytes = reserved.stored_bytes() + 4 * key.len();
+        if optional && !txn.has_room(2, bytes) {
+            all = false;
+            continue;
         }
+        txn = txn
+            .expect(&key, instances[id].reserved_at)
+            .put_json(&key, reserved);
     }
-    txn
+    (txn, all)
 }
 
 /// Adds the removal of a task and all that is known of it.
@@ -135,8 +171,12 @@ struct Draft<'a> {
     txn: Txn,
     now: Timestamp,
     reserved: BTreeMap<InstanceId, Reserved>,
+    /// Instances whose books change with the decisions.
+    touched: BTreeSet<InstanceId>,
     started: Vec<TaskId>,
     stopped: Vec<TaskId>,
+    /// Stopped before they ran.
+    called_off: Vec<TaskId>,
     left_out: bool,
 }
 
@@ -150,8 +190,10 @@ impl<'a> Draft<'a> {
             txn: Txn::new(epoch).expect(keys::service(cluster, service), seen),
             now,
             reserved: settled(&inputs.instances, &inputs.tasks),
+            touched: BTreeSet::new(),
             started: Vec::new(),
             stopped: Vec::new(),
+            called_off: Vec::new(),
             left_out: false,
         }
     }
@@ -170,17 +212,18 @@ impl<'a> Draft<'a> {
         self.edit(|txn| txn.delete(key));
     }
 
-    fn write(mut self, plan: &Plan, limit: usize, ids: &dyn IdGen) -> Self {
-        for decision in plan.decisions.iter().take(limit) {
+    /// The first `most` decisions of the plan, and everything else of it.
+    fn write(mut self, plan: &Plan, most: usize, ids: &dyn IdGen) -> Self {
+        for decision in plan.decisions.iter().take(most) {
             self.decide(decision, ids);
         }
-        self.left_out = limit < plan.decisions.len();
         if plan.forget {
+            self.book();
             self.forget();
         } else {
             self.keep(plan);
+            self.book();
         }
-        self.book();
         self
     }
 
@@ -240,8 +283,14 @@ impl<'a> Draft<'a> {
                 let protection = keys::task_protection(cluster, id);
                 let seen = entry.protection.as_ref().map(|stored| stored.revision);
                 self.edit(|txn| txn.expect(protection, seen));
-                if decision.stops_for_the_service() {
-                    self.stopped.push(id.clone());
+                let ran = entry
+                    .status
+                    .as_ref()
+                    .is_some_and(|s| s.started_at.is_some());
+                match (decision.stops_for_the_service(), ran) {
+                    (true, true) => self.stopped.push(id.clone()),
+                    (true, false) => self.called_off.push(id.clone()),
+                    (false, _) => {}
                 }
                 self.put(keys::task(cluster, id), &record);
             }
@@ -250,8 +299,12 @@ impl<'a> Draft<'a> {
                     return;
                 };
                 self.edit(|txn| forget_task(txn, cluster, id, entry));
-                for reserved in self.reserved.values_mut() {
+                for (instance, reserved) in &mut self.reserved {
                     reserved.0.remove(id);
+                    // Once the task is forgotten, nobody would miss it there.
+                    if self.inputs.instances[instance].reserved.0.contains_key(id) {
+                        self.touched.insert(instance.clone());
+                    }
                 }
             }
         }
@@ -269,6 +322,7 @@ impl<'a> Draft<'a> {
         let held = Reservation::of(spec.or_else(of_another).as_deref(), &task.ports, &task.gpus);
         if let Some(reserved) = self.reserved.get_mut(&task.instance) {
             reserved.0.insert(task.id.clone(), held);
+            self.touched.insert(task.instance.clone());
         }
         if let Some(definition) = wanted
             && !self.inputs.spec_stored
@@ -299,48 +353,70 @@ impl<'a> Draft<'a> {
         if !self.stopped.is_empty() {
             say(events::stopped(service, &self.stopped));
         }
-        let mut newest = self
-            .inputs
-            .events
-            .values()
-            .next_back()
-            .map(|stored| ServiceEvent::clone(stored));
+        if !self.called_off.is_empty() {
+            say(events::called_off(service, &self.called_off));
+        }
+        let stored = &self.inputs.events;
+        let skipped = stored.len().saturating_sub(FOLDED_INTO);
+        let recent = stored.values().skip(skipped);
+        let mut recent: Vec<ServiceEvent> =
+            recent.map(|event| ServiceEvent::clone(event)).collect();
         let mut written: BTreeMap<u64, ServiceEvent> = BTreeMap::new();
+        let mut moved: BTreeSet<u64> = BTreeSet::new();
         for event in said {
-            let next = match newest.take() {
-                Some(mut same) if same.message == event.message => {
-                    same.count = same.count.saturating_add(1);
-                    same.last_at = self.now;
-                    same
-                }
-                last => {
-                    let last = last.map_or(0, |last| last.seq);
-                    record.event_counter = record.event_counter.max(last) + 1;
+            let newest = recent.last().map_or(0, |newest| newest.seq);
+            let mut next_seq = || {
+                record.event_counter = record.event_counter.max(newest) + 1;
+                record.event_counter
+            };
+            let same = |known: &ServiceEvent| {
+                known.message == event.message && known.seq == newest
+                    || events::repeats(known, &event)
+            };
+            let next = match recent.iter().rposition(same) {
+                // It moves to where it was said last.
+                Some(at) => {
+                    let known = recent.remove(at);
+                    written.remove(&known.seq);
+                    let seq = if known.seq == newest {
+                        newest
+                    } else {
+                        moved.insert(known.seq);
+                        next_seq()
+                    };
                     ServiceEvent {
-                        cluster: cluster.clone(),
-                        service: service.clone(),
-                        seq: record.event_counter,
-                        at: self.now,
+                        seq,
+                        count: known.count.saturating_add(1),
                         last_at: self.now,
-                        count: 1,
-                        level: event.level,
                         message: event.message,
+                        ..known
                     }
                 }
+                None => ServiceEvent {
+                    cluster: cluster.clone(),
+                    service: service.clone(),
+                    seq: next_seq(),
+                    at: self.now,
+                    last_at: self.now,
+                    count: 1,
+                    level: event.level,
+                    message: event.message,
+                },
             };
             written.insert(next.seq, next.clone());
-            newest = Some(next);
+            recent.push(next);
         }
         for (seq, event) in &written {
             self.put(keys::event(cluster, service, *seq), event);
         }
-        let fresh = written
-            .keys()
-            .filter(|seq| !self.inputs.events.contains_key(seq))
-            .count();
-        let surplus = (self.inputs.events.len() + fresh).saturating_sub(EVENTS_KEPT);
-        for seq in self.inputs.events.keys().take(surplus) {
-            self.delete(keys::event(cluster, service, *seq));
+        let is_stored = |seq: &&u64| stored.contains_key(*seq);
+        let fresh = written.keys().filter(|seq| !is_stored(seq)).count();
+        let gone: Vec<u64> = moved.iter().filter(is_stored).copied().collect();
+        let kept = stored.len() + fresh - gone.len();
+        let oldest = stored.keys().filter(|seq| !moved.contains(*seq));
+        let surplus = oldest.take(kept.saturating_sub(EVENTS_KEPT)).copied();
+        for seq in surplus.chain(gone) {
+            self.delete(keys::event(cluster, service, seq));
         }
         // Whatever is decided, the record is written with it: its revision is what guards against deciding it twice.
         let decided = !self.txn.is_empty();
@@ -365,6 +441,14 @@ impl<'a> Draft<'a> {
     fn book(&mut self) {
         let inputs = self.inputs;
         let reserved = std::mem::take(&mut self.reserved);
-        self.edit(|txn| book(txn, &inputs.key.0, &inputs.instances, &reserved));
+        let touched = std::mem::take(&mut self.touched);
+        let mut all = true;
+        self.edit(|txn| {
+            let must = |id: &InstanceId| touched.contains(id);
+            let (txn, fits) = book_some(txn, &inputs.key.0, &inputs.instances, &reserved, must);
+            all = fits;
+            txn
+        });
+        self.left_out |= !all;
     }
 }

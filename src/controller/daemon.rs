@@ -35,6 +35,9 @@ pub(super) fn spread(
     let mut blocked = None;
     let mut due = daemon.due(draft, &active);
     for instance in &active {
+        if draft.more {
+            break;
+        }
         let problem = daemon.serve(draft, instance, &mut due);
         blocked = blocked.or(problem);
     }
@@ -72,6 +75,9 @@ struct Daemon<'a> {
 impl Daemon<'_> {
     fn leave_instances(&self, draft: &mut Draft<'_>) {
         for at in draft.newest(|seen| seen.stays() && seen.draining && seen.expendable()) {
+            if !draft.has_room() {
+                return;
+            }
             let cause = format!(
                 "instance {} is draining",
                 draft.seen[at].view.record.instance
@@ -107,6 +113,9 @@ impl Daemon<'_> {
             .take(good.len().saturating_sub(1))
             .collect();
         for at in &surplus {
+            if !draft.has_room() {
+                return None;
+            }
             let cause = "one task an instance".to_owned();
             stop_scaled(draft, *at, &self.primary, cause);
         }
@@ -120,10 +129,16 @@ impl Daemon<'_> {
         let healthy = draft.count(|seen| on(seen, instance) && seen.current && seen.healthy()) > 0;
         if healthy {
             for at in old {
+                if !draft.has_room() {
+                    return None;
+                }
                 let cause = format!("superseded by {}", self.primary.id);
                 stop_scaled(draft, at, &self.primary, cause);
             }
             for at in unhealthy {
+                if !draft.has_room() {
+                    return None;
+                }
                 stop_unhealthy(draft, at, "unhealthy, and no longer needed");
             }
         }
@@ -138,7 +153,7 @@ impl Daemon<'_> {
         old: &[usize],
         unhealthy: &[usize],
     ) -> Option<Blocked> {
-        if *due == 0 {
+        if *due == 0 || !draft.has_room() {
             return None;
         }
         let here = draft.count(|seen| on(seen, instance) && seen.phase.exists());
@@ -158,11 +173,9 @@ impl Daemon<'_> {
             return None;
         }
         // Would it fit if nothing of the service were here?
-        let mut books = draft.books.clone();
-        for seen in draft.seen.iter().filter(|seen| on(seen, instance)) {
-            books.release(seen.view.record);
-        }
-        if let Err(no_fit) = books.place(&request) {
+        let gone = draft.seen.iter().filter(|seen| on(seen, instance));
+        let gone = gone.map(|seen| seen.view.record).collect::<Vec<_>>();
+        if let Err(no_fit) = draft.books.would_fit_without(&gone, &request) {
             return Some(Blocked::Placement(no_fit));
         }
         if draft
@@ -173,10 +186,16 @@ impl Daemon<'_> {
             return Some(Blocked::Waiting);
         }
         for at in unhealthy {
+            if !draft.has_room() {
+                return None;
+            }
             stop_unhealthy(draft, *at, "unhealthy, making room for its replacement");
         }
         let mut stuck = draft.count(|seen| on(seen, instance) && kept(seen)) > 0;
         for at in old {
+            if !draft.has_room() {
+                return None;
+            }
             let seen = &draft.seen[*at];
             let enough = match seen.phase {
                 Phase::Healthy => draft.count(Seen::healthy) > self.band.floor,

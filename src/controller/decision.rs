@@ -105,8 +105,7 @@ impl fmt::Display for NewEvent {
     }
 }
 
-/// Everything that can be done for a service now. Any prefix of the decisions may be recorded, together with the record:
-/// what is left out is decided again by the next plan.
+/// What is to be done for a service now. It is recorded whole: record and events speak of these decisions and no others.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
     /// In the order in which they are to be recorded.
@@ -117,6 +116,8 @@ pub struct Plan {
     pub forget: bool,
     /// What there is to say, apart from which tasks were started and stopped: that is said by who gives tasks their ids.
     pub events: Vec<NewEvent>,
+    /// There is more to be done now than one plan holds: plan again once this is recorded.
+    pub more: bool,
     /// When to plan again even if nothing changes.
     pub wake_at: Option<Timestamp>,
 }

@@ -1,10 +1,20 @@
 //! What services say, in ECS's own words where ECS has some (semantics §4.20, 23, 27, 29, 30).
 
+use super::decision::NewEvent;
 use super::placement::NoFit;
 use crate::model::{
-    ContainerStatus, DeploymentId, RevisionRef, ServiceName, StopCode, TaskId, TaskRecord,
-    TaskSpec, TaskStatus,
+    ContainerStatus, DeploymentId, EventLevel, RevisionRef, ServiceEvent, ServiceName, StopCode,
+    TaskId, TaskRecord, TaskSpec, TaskStatus,
 };
+
+/// Most tasks that one event names.
+const LISTED: usize = 10;
+
+/// What comes between a message and a container's own output.
+const LOG_LINES: &str = " Its last log lines: ";
+
+/// From so many hexadecimal digits on, a word is an id: as many as Docker shows of one.
+const SHORTEST_ID: usize = 12;
 
 /// Longest piece of a container's own output in an event, in characters.
 const LOG_LINE: usize = 200;
@@ -27,12 +37,46 @@ pub fn stopped(service: &ServiceName, tasks: &[TaskId]) -> String {
     )
 }
 
+/// `(service X) has called off N tasks that did not run yet: (task a) (task b).`
+pub fn called_off(service: &ServiceName, tasks: &[TaskId]) -> String {
+    let list = list(tasks);
+    format!(
+        "(service {service}) has called off {} tasks that did not run yet:{list}.",
+        tasks.len()
+    )
+}
+
 fn list(tasks: &[TaskId]) -> String {
     use std::fmt::Write as _;
-    tasks.iter().fold(String::new(), |mut text, task| {
+    let named = tasks.iter().take(LISTED);
+    let mut text = named.fold(String::new(), |mut text, task| {
         let _ = write!(text, " (task {task})");
         text
-    })
+    });
+    if tasks.len() > LISTED {
+        let _ = write!(text, " and {} more", tasks.len() - LISTED);
+    }
+    text
+}
+
+/// Whether `new` says of a service what `known` did, but of another task or with other ids in an engine's words: a failure
+/// that comes again with each try is one event.
+pub(super) fn repeats(known: &ServiceEvent, new: &NewEvent) -> bool {
+    known.level == new.level
+        && new.level > EventLevel::Info
+        && gist(&known.message) == gist(&new.message)
+}
+
+/// A message without ids, and without what a container wrote.
+fn gist(message: &str) -> String {
+    let said = message.split(LOG_LINES).next().unwrap_or(message);
+    let mut text = String::new();
+    for word in said.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let core = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let is_id = core.len() >= SHORTEST_ID && core.chars().all(|c| c.is_ascii_hexdigit());
+        text.push_str(if is_id { &word[core.len()..] } else { word });
+    }
+    text
 }
 
 pub(super) fn steady(service: &ServiceName) -> String {
@@ -151,7 +195,7 @@ pub(super) fn died(
         .map(|line| line.trim())
         .filter(|line| !line.is_empty());
     if let Some(first) = lines.next() {
-        text.push_str(&format!(" Its last log lines: {}", shorten(first)));
+        text.push_str(&format!("{LOG_LINES}{}", shorten(first)));
         if let Some(last) = lines.next_back() {
             text.push_str(&format!(" … {}", shorten(last)));
         }
@@ -210,6 +254,51 @@ mod tests {
             stopped(&"web".into(), &tasks[..1]),
             "(service web) has stopped 1 running tasks: (task a)."
         );
+    }
+
+    #[test]
+    fn an_event_names_ten_tasks_and_counts_the_others() {
+        let tasks: Vec<TaskId> = (0..97).map(|n| TaskId::new(format!("t{n}"))).collect();
+        let text = called_off(&"web".into(), &tasks);
+        assert!(
+            text.starts_with(
+                "(service web) has called off 97 tasks that did not run yet: (task t0) "
+            )
+        );
+        assert!(text.ends_with(" (task t9) and 87 more."), "{text}");
+        assert_eq!(text.matches("(task ").count(), 10);
+    }
+
+    #[test]
+    fn a_failure_is_the_same_whatever_ids_the_engine_names() {
+        let event = |task: &str, endpoint: &str, port: u16, level| NewEvent {
+            level,
+            message: format!(
+                "(service web) (task {task}) stopped: CannotStartContainerError: driver failed programming external \
+                 connectivity on endpoint ecs-web-1-app-{task} ({endpoint}): Bind for 0.0.0.0:{port} failed: port is \
+                 already allocated. Its last log lines: {endpoint} at {task}"
+            ),
+        };
+        let known = |new: NewEvent| ServiceEvent {
+            cluster: "default".into(),
+            service: "web".into(),
+            seq: 1,
+            at: crate::model::Timestamp::from_millis(0),
+            last_at: crate::model::Timestamp::from_millis(0),
+            count: 1,
+            level: new.level,
+            message: new.message,
+        };
+        let (a, b) = (
+            "0123456789abcdef0123456789abcdef",
+            "fedcba9876543210fedcba9876543210",
+        );
+        let warn = EventLevel::Warn;
+        let first = known(event(a, &a.repeat(2), 8080, warn));
+        assert!(repeats(&first, &event(b, &b.repeat(2), 8080, warn)));
+        assert!(!repeats(&first, &event(b, &b.repeat(2), 8081, warn)));
+        let told = known(event(a, a, 80, EventLevel::Info));
+        assert!(!repeats(&told, &event(b, b, 80, EventLevel::Info)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::commit::Tasks;
 use super::decision::Plan;
 use super::observe::TaskView;
 use super::placement::InstanceView;
-use super::plan::{Definition, PlanInput, plan};
+use super::plan::{Definition, MOST_DECISIONS, PlanInput, plan};
 use crate::model::{
     ClusterName, ClusterSpec, Desired, Family, Instance, InstanceDesired, InstanceId, Reserved,
     RevisionRef, ServiceEvent, ServiceName, ServiceRecord, ServiceSpec, ServiceStatus, SpecHash,
@@ -235,7 +235,13 @@ impl Inputs {
         &self.key.1
     }
 
+    /// The plan that is recorded next.
     pub fn plan(&self, now: Timestamp) -> Plan {
+        self.plan_at_most(MOST_DECISIONS, now)
+    }
+
+    /// The plan of so many decisions at most.
+    pub fn plan_at_most(&self, most: usize, now: Timestamp) -> Plan {
         if self.unknown {
             return Plan::default();
         }
@@ -260,6 +266,7 @@ impl Inputs {
             tasks: &tasks,
             instances: &instances,
             now,
+            most,
         })
     }
 }

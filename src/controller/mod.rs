@@ -18,6 +18,8 @@ pub mod events;
 mod golden;
 mod images;
 mod inputs;
+#[cfg(test)]
+mod limits;
 mod observe;
 mod placement;
 mod plan;
@@ -45,7 +47,7 @@ pub use commit::EVENTS_KEPT;
 pub use decision::{Decision, NewEvent, Plan};
 pub use observe::{Phase, TaskView, standing};
 pub use placement::InstanceView;
-pub use plan::{Definition, PlanInput, plan};
+pub use plan::{Definition, MOST_DECISIONS, PlanInput, plan};
 pub use preview::preview;
 pub use protection::protection;
 pub use registry::{Registered, register};

@@ -22,6 +22,10 @@ const SAY_AGAIN: Duration = Duration::from_secs(6 * 60 * 60);
 /// Most events of one plan: when everything fails at once, each task need not be heard.
 const MOST_EVENTS: usize = 20;
 
+/// Most decisions of one plan that is to be recorded: about as many as one commit takes. What is left is for the next plan,
+/// so that a record and its events never speak of what is not recorded with them.
+pub const MOST_DECISIONS: usize = 90;
+
 /// A registered revision: what a service is to run.
 #[derive(Debug, Clone, Copy)]
 pub struct Definition<'a> {
@@ -54,6 +58,8 @@ pub struct PlanInput<'a> {
     pub instances: &'a [InstanceView<'a>],
     /// The present instant.
     pub now: Timestamp,
+    /// The most decisions it may make, at least one: [`MOST_DECISIONS`] where they are to be recorded.
+    pub most: usize,
 }
 
 /// What is to be done for the service now. See the [module's documentation](self).
@@ -150,6 +156,8 @@ pub(super) struct Draft<'a> {
     pub started: u32,
     /// Why tasks are missing, in the order in which they are replaced.
     pub causes: Vec<String>,
+    /// There was no room for something that could be done now.
+    pub more: bool,
     decisions: Vec<Decision>,
     events: Vec<NewEvent>,
     wake_at: Option<Timestamp>,
@@ -167,7 +175,7 @@ impl<'a> Draft<'a> {
                 // Nobody knows how it is while its engine does not answer: it is not replaced, and nothing that is healthy
                 // is stopped on its account.
                 let silent = |on: &InstanceView<'_>| {
-                    on.instance.id == view.record.instance && !on.instance.connected
+                    !on.instance.connected && on.instance.id == view.record.instance
                 };
                 if matches!(phase, Phase::Healthy | Phase::Unhealthy)
                     && input.instances.iter().any(silent)
@@ -190,10 +198,7 @@ impl<'a> Draft<'a> {
                 }
             })
             .collect();
-        seen.sort_by(|a, b| {
-            let key = |seen: &Seen<'a>| (seen.view.record.created_at, seen.view.record.id.clone());
-            key(a).cmp(&key(b))
-        });
+        seen.sort_by_key(|seen| (seen.view.record.created_at, &seen.view.record.id));
         let books = Books::new("", &[], &[]);
         Self {
             input,
@@ -203,6 +208,7 @@ impl<'a> Draft<'a> {
             books,
             started: 0,
             causes: Vec::new(),
+            more: false,
             decisions: Vec::new(),
             events: Vec::new(),
             wake_at,
@@ -217,8 +223,8 @@ impl<'a> Draft<'a> {
         for seen in &mut self.seen {
             let task = seen.view.record;
             seen.draining = instances.iter().any(|view| {
-                view.instance.id == task.instance
-                    && view.desired == crate::model::InstanceDesired::Draining
+                view.desired == crate::model::InstanceDesired::Draining
+                    && view.instance.id == task.instance
             });
             seen.current =
                 !seen.draining && primary.as_ref().is_some_and(|primary| primary.owns(task));
@@ -240,6 +246,8 @@ impl<'a> Draft<'a> {
     }
 
     pub fn count(&self, which: impl Fn(&Seen<'a>) -> bool) -> u32 {
+        #[cfg(test)]
+        super::testing::work::add(self.seen.len());
         let count = self.seen.iter().filter(|seen| which(seen)).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
@@ -251,6 +259,8 @@ impl<'a> Draft<'a> {
 
     /// Indexes of the tasks that `which` picks, newest first.
     pub fn newest(&self, which: impl Fn(&Seen<'a>) -> bool) -> Vec<usize> {
+        #[cfg(test)]
+        super::testing::work::add(self.seen.len());
         let picked = |(at, seen): (usize, &Seen<'a>)| which(seen).then_some(at);
         self.seen
             .iter()
@@ -284,6 +294,18 @@ impl<'a> Draft<'a> {
     /// Asks for another plan at `at`, if that is still to come.
     pub fn wake(&mut self, at: Option<Timestamp>) {
         soonest(&mut self.wake_at, at.filter(|at| *at > self.input.now));
+    }
+
+    /// Whether one more decision may be made. Asked when there is one to make: after the first no, the rest is for the next
+    /// plan.
+    pub fn has_room(&mut self) -> bool {
+        self.more |= self.room() == 0;
+        !self.more
+    }
+
+    /// How many more decisions may be made.
+    pub fn room(&self) -> usize {
+        self.input.most.saturating_sub(self.decisions.len())
     }
 
     /// Orders the task at that index to stop.
@@ -377,6 +399,7 @@ impl<'a> Draft<'a> {
             record: changed.then_some(self.record),
             forget: false,
             events: self.events,
+            more: self.more,
             wake_at: self.wake_at,
         }
     }

@@ -13,6 +13,9 @@ use crate::model::{
 use crate::store::state::{InstanceKey, ServiceKey};
 use crate::store::{Epoch, State};
 
+/// Decisions of a service that are shown at most: more than any service has, whose count ends at 5000.
+const SHOWN: usize = 20_000;
+
 /// The plan of every service that `desired` or `state` knows, in order of their keys, as if recorded one after the other.
 ///
 /// Nothing is written and nothing is asked of an engine: instances that are declared and never registered are taken to
@@ -33,7 +36,7 @@ pub fn preview(desired: &Arc<Desired>, state: &State, now: Timestamp) -> Vec<(Se
                 input.others.push(Arc::new(more.clone()));
             }
         }
-        let plan = inputs.plan(now);
+        let plan = inputs.plan_at_most(SHOWN, now);
         for decision in &plan.decisions {
             book(&mut booked, &inputs, decision);
         }

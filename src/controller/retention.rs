@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::observe::Phase;
 use super::plan::{Draft, Seen};
-use crate::model::Timestamp;
+use crate::model::{DesiredStatus, StopCode, Timestamp};
 
 /// How long a task that is over is described, with its containers and their output (ECS: at least an hour, semantics §4.6).
 pub const REMEMBERED: Duration = Duration::from_secs(60 * 60);
@@ -15,22 +15,33 @@ pub const MOST_OF_SERVICE: usize = 50;
 /// How long a removed service, its tasks and its events are kept.
 pub const AFTER_REMOVAL: Duration = REMEMBERED;
 
-/// Keeps the newest [`KEPT`] tasks that are over, and up to [`MOST_OF_SERVICE`] that ended within the last [`REMEMBERED`].
+/// Keeps the newest [`KEPT`] tasks that are over, and up to [`MOST_OF_SERVICE`] that ended within the last [`REMEMBERED`]. Those
+/// that have nothing to tell count as older than all others.
 pub(super) fn of_service(draft: &mut Draft<'_>) {
     let mut over = draft.newest(is_over);
-    over.sort_by_key(|at| std::cmp::Reverse(ended(&draft.seen[*at])));
+    over.sort_by_key(|at| {
+        let seen = &draft.seen[*at];
+        (never_began(seen), std::cmp::Reverse(ended(seen)))
+    });
     for (rank, at) in over.into_iter().enumerate().skip(KEPT) {
         let until = ended(&draft.seen[at]).0.plus(REMEMBERED);
-        if rank >= MOST_OF_SERVICE {
-            let cause = format!("{MOST_OF_SERVICE} newer tasks of the service are over");
-            draft.delete(at, cause);
+        let cause = if rank >= MOST_OF_SERVICE {
+            match never_began(&draft.seen[at]) {
+                true => {
+                    format!("it never began, and {MOST_OF_SERVICE} tasks of the service are kept")
+                }
+                false => format!("{MOST_OF_SERVICE} newer tasks of the service are over"),
+            }
         } else if until <= draft.now() {
-            let cause =
-                format!("it was over an hour ago, and {KEPT} newer tasks of the service are");
-            draft.delete(at, cause);
+            format!("it was over an hour ago, and {KEPT} newer tasks of the service are")
         } else {
             draft.wake(Some(until));
+            continue;
+        };
+        if !draft.has_room() {
+            return;
         }
+        draft.delete(at, cause);
     }
 }
 
@@ -42,6 +53,9 @@ pub(super) fn of_removed(draft: &mut Draft<'_>, since: Timestamp) -> bool {
         return false;
     }
     for at in draft.newest(|_| true) {
+        if !draft.has_room() {
+            break;
+        }
         draft.delete(at, "the service was removed an hour ago".to_owned());
     }
     true
@@ -49,6 +63,16 @@ pub(super) fn of_removed(draft: &mut Draft<'_>, since: Timestamp) -> bool {
 
 fn is_over(seen: &Seen<'_>) -> bool {
     seen.phase == Phase::Gone && !seen.view.lost
+}
+
+/// It was called off before any container of it started: there is no output of it, and no failure to explain.
+fn never_began(seen: &Seen<'_>) -> bool {
+    seen.view.record.desired == DesiredStatus::Stopped
+        && seen.view.status.is_some_and(|status| {
+            status.stop_code != Some(StopCode::TaskFailedToStart)
+                && status.started_at.is_none()
+                && status.containers.iter().all(|c| c.started_at.is_none())
+        })
 }
 
 fn ended<'a>(seen: &'a Seen<'_>) -> (Timestamp, Timestamp, &'a str) {

@@ -11,15 +11,17 @@
 //! *Superseded* tasks are those of older deployments, and those on DRAINING instances. They stand in until healthy current
 //! ones take over.
 
-use super::events;
-use super::observe::Phase;
-use super::placement::{NoFit, Request};
-use super::plan::{Definition, Draft, Seen};
-use crate::model::{
-    Deployment, DeploymentStatus, EventLevel, NoticeKind, ServiceSpec, StopCode, ceil_percent,
-    floor_percent,
-};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use super::observe::Phase;
+use super::placement::{Books, NoFit, Request};
+use super::plan::{Definition, Draft, Seen};
+use super::{events, service};
+use crate::model::{
+    Deployment, DeploymentStatus, EventLevel, InstanceId, NoticeKind, ServiceSpec, SpecHash,
+    StopCode, ceil_percent, floor_percent,
+};
 
 /// How long a cluster may be without any registered instance before a service says so: agents register as they start.
 const REGISTRATION: Duration = Duration::from_secs(5);
@@ -94,8 +96,138 @@ pub(super) fn report_protected(draft: &mut Draft<'_>, desired: u32) {
     draft.notice(NoticeKind::Protected, EventLevel::Warn, message);
 }
 
+/// What would stay if the tasks that were looked at were stopped.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    healthy: u32,
+    serving: u32,
+    /// Whether stopping them is bound by the floor of healthy tasks, and by that of serving ones.
+    costs_health: bool,
+    costs_service: bool,
+}
+
+impl Left {
+    fn of(draft: &Draft<'_>) -> Self {
+        Self {
+            healthy: draft.count(Seen::healthy),
+            serving: draft.count(Seen::serves),
+            costs_health: false,
+            costs_service: false,
+        }
+    }
+
+    /// One more is stopped.
+    fn without(self, phase: Phase) -> Self {
+        Self {
+            healthy: self
+                .healthy
+                .saturating_sub(u32::from(phase == Phase::Healthy)),
+            serving: self.serving.saturating_sub(u32::from(phase.serves())),
+            costs_health: self.costs_health || matches!(phase, Phase::Healthy | Phase::Starting),
+            costs_service: self.costs_service || phase.serves(),
+        }
+    }
+
+    /// Those that were stopped so far are settled; what is asked next is only about others.
+    fn settled(self) -> Self {
+        Self {
+            costs_health: false,
+            costs_service: false,
+            ..self
+        }
+    }
+
+    /// Whether the floor holds. A task that is still warming up is spared in the same way: it may be all that serves.
+    fn reaches(self, floor: u32) -> bool {
+        (!self.costs_health || self.healthy >= floor)
+            && (!self.costs_service || self.serving >= floor)
+    }
+}
+
+/// The search for tasks to stop: what would be there once those that were found so far were gone and replaced.
+struct Search<'d> {
+    books: Books<'d>,
+    existing: u32,
+    cap: u32,
+    floor: u32,
+    left: Left,
+}
+
+impl Search<'_> {
+    /// One task that is enough by itself.
+    fn one(&mut self, draft: &Draft<'_>, request: &Request<'_>, free: &[usize]) -> Option<usize> {
+        if self.existing.saturating_sub(1) >= self.cap {
+            return None;
+        }
+        // Tasks of which one was tried already.
+        let mut hopeless: BTreeSet<(&InstanceId, &SpecHash)> = BTreeSet::new();
+        for at in free {
+            let task = draft.seen[*at].view.record;
+            let left = self.left.without(draft.seen[*at].phase);
+            let kind = (&task.instance, &task.spec);
+            if !left.reaches(self.floor) || hopeless.contains(&kind) {
+                continue;
+            }
+            let held = self.books.release(task);
+            match self.books.place(request) {
+                Ok(_) => {
+                    self.left = left.settled();
+                    return Some(*at);
+                }
+                Err(no_fit) => {
+                    self.books.restore(task, held);
+                    // Another one like it gives back as much, but for which ports these are.
+                    if !no_fit.is_about_ports(&task.instance) {
+                        hopeless.insert(kind);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// As many as it takes; none where all are not enough.
+    fn several(
+        &mut self,
+        draft: &Draft<'_>,
+        request: &Request<'_>,
+        free: &[usize],
+    ) -> Option<Vec<usize>> {
+        let mut left = self.left;
+        let mut some = Vec::new();
+        let mut released = Vec::new();
+        for at in free {
+            let seen = &draft.seen[*at];
+            let without = left.without(seen.phase);
+            if !without.reaches(self.floor) {
+                continue;
+            }
+            left = without;
+            some.push(*at);
+            released.push((seen.view.record, self.books.release(seen.view.record)));
+            let existing = self.existing.saturating_sub(count(&some));
+            if existing < self.cap && self.books.place(request).is_ok() {
+                self.left = left.settled();
+                return Some(some);
+            }
+        }
+        for (task, held) in released {
+            self.books.restore(task, held);
+        }
+        None
+    }
+}
+
+fn count(tasks: &[usize]) -> u32 {
+    u32::try_from(tasks.len()).unwrap_or(u32::MAX)
+}
+
 /// Says what holds starts up, once, and takes it back when it no longer does.
 pub(super) fn report(draft: &mut Draft<'_>, blocked: Option<Blocked>) {
+    if draft.more {
+        // Not all was tried.
+        return;
+    }
     let service = draft.input.service;
     let (mut configuration, mut placement) = (None, None);
     match blocked {
@@ -135,6 +267,9 @@ impl Rolling<'_> {
         victims.truncate(good.saturating_sub(desired) as usize);
         victims.retain(|at| draft.seen[*at].expendable());
         for at in victims {
+            if !draft.has_room() {
+                return;
+            }
             let cause = format!("scaling in to {desired}");
             stop_scaled(draft, at, &self.primary, cause);
         }
@@ -144,6 +279,9 @@ impl Rolling<'_> {
         let kept = desired.saturating_sub(healthy) as usize;
         let surplus = unhealthy.len().saturating_sub(kept);
         for at in unhealthy.into_iter().take(surplus) {
+            if !draft.has_room() {
+                return;
+            }
             stop_unhealthy(draft, at, "unhealthy, and no longer needed");
         }
     }
@@ -162,6 +300,9 @@ impl Rolling<'_> {
         standing.truncate(surplus);
         standing.retain(|at| draft.seen[*at].expendable());
         for at in standing {
+            if !draft.has_room() {
+                break;
+            }
             let cause = self.superseded_cause(&draft.seen[at]);
             self.stop_old(draft, at, cause);
         }
@@ -182,20 +323,25 @@ impl Rolling<'_> {
 
     /// Tasks that never ran and are superseded already, but for those that replace one that stood in.
     fn stop_idle_starts(&self, draft: &mut Draft<'_>) {
+        let mut good: BTreeMap<SpecHash, u32> = BTreeMap::new();
+        for seen in draft.seen.iter().filter(|seen| seen.good()) {
+            *good.entry(seen.view.record.spec.clone()).or_default() += 1;
+        }
         for at in draft
             .newest(|seen| seen.superseded() && seen.phase == Phase::Starting && seen.expendable())
         {
             let seen = &draft.seen[at];
             let task = seen.view.record;
-            let deployment =
-                draft.record.deployments.iter().find(|d| {
-                    d.status == DeploymentStatus::Active && d.owns(task) && !seen.draining
-                });
-            let wanted = deployment.is_some_and(|deployment| {
-                let good = draft.count(|seen| seen.good() && deployment.owns(seen.view.record));
-                good <= deployment.desired_count
-            });
+            let mut deployments = draft.record.deployments.iter();
+            let deployment = deployments
+                .find(|d| d.status == DeploymentStatus::Active && d.owns(task) && !seen.draining);
+            let of_it = good.entry(task.spec.clone()).or_default();
+            let wanted = deployment.is_some_and(|deployment| *of_it <= deployment.desired_count);
             if !wanted {
+                if !draft.has_room() {
+                    return;
+                }
+                *of_it = of_it.saturating_sub(1);
                 let cause = self.superseded_cause(&draft.seen[at]);
                 stop_scaled(draft, at, &self.primary, cause);
             }
@@ -245,7 +391,7 @@ impl Rolling<'_> {
             };
             let missing = deployment.desired_count.saturating_sub(good);
             for _ in 0..missing.min(budget) {
-                if draft.existing() >= self.band.cap {
+                if draft.existing() >= self.band.cap || !draft.has_room() {
                     return;
                 }
                 let Ok(placed) = draft.books.place(&draft.request(spec)) else {
@@ -282,6 +428,9 @@ impl Rolling<'_> {
             if placed_before >= room {
                 return due - placed_before;
             }
+            if !draft.has_room() {
+                return 0;
+            }
             let Ok(placed) = draft.books.place(&draft.request(self.definition.spec)) else {
                 return due - placed_before;
             };
@@ -306,9 +455,16 @@ impl Rolling<'_> {
 
     /// Stops what may be stopped and has to be for `unplaced` starts, and says what is in the way if that is not enough.
     fn make_room(&self, draft: &mut Draft<'_>, unplaced: u32) -> Option<Blocked> {
+        if !draft.has_room() {
+            return None;
+        }
         let request = draft.request(self.definition.spec);
-        let (victims, blocked) = self.victims(draft, &request, unplaced);
+        let room = u32::try_from(draft.room()).unwrap_or(u32::MAX);
+        let (victims, blocked) = self.victims(draft, &request, unplaced.min(room));
         for at in victims {
+            if !draft.has_room() {
+                break;
+            }
             let seen = &draft.seen[at];
             if seen.current {
                 stop_unhealthy(draft, at, "unhealthy, making room for its replacement");
@@ -331,63 +487,38 @@ impl Rolling<'_> {
 
     fn victims(
         &self,
-        draft: &Draft<'_>,
+        draft: &mut Draft<'_>,
         request: &Request<'_>,
         unplaced: u32,
     ) -> (Vec<usize>, Option<Blocked>) {
-        let mut books = draft.books.clone();
-        let mut existing = draft.existing();
+        let mut search = Search {
+            // Nothing is placed in this plan any more.
+            books: std::mem::replace(&mut draft.books, Books::new("", &[], &[])),
+            existing: draft.existing(),
+            cap: self.band.cap,
+            floor: self.band.floor,
+            left: Left::of(draft),
+        };
         for seen in draft.seen.iter().filter(|seen| seen.leaves()) {
-            books.release(seen.view.record);
-            existing -= 1;
+            search.books.release(seen.view.record);
+            search.existing -= 1;
         }
         let mut free = self.candidates(draft);
         let mut victims: Vec<usize> = Vec::new();
         for _ in 0..unplaced {
-            if existing < self.band.cap && books.place(request).is_ok() {
-                existing += 1;
+            if search.existing < search.cap && search.books.place(request).is_ok() {
+                search.existing += 1;
                 continue;
             }
-            let without = |some: &[usize]| {
-                let gone = u32::try_from(some.len()).unwrap_or(u32::MAX);
-                if existing.saturating_sub(gone) >= self.band.cap {
-                    return None;
-                }
-                let mut after = books.clone();
-                for at in some {
-                    after.release(draft.seen[*at].view.record);
-                }
-                let fits =
-                    existing.saturating_sub(gone) < self.band.cap && after.place(request).is_ok();
-                fits.then(|| (some.to_vec(), after))
-            };
-            let may_stop = |some: &[usize]| self.may_stop(draft, &victims, some);
-            // One that is enough by itself, else as many as it takes; nothing in vain.
-            let one = || {
-                free.iter()
-                    .filter(|at| may_stop(&[**at]))
-                    .find_map(|at| without(&[*at]))
-            };
-            let several = || {
-                let mut some = Vec::new();
-                free.iter().find_map(|at| {
-                    some.push(*at);
-                    if may_stop(&some) {
-                        return without(&some);
-                    }
-                    some.pop();
-                    None
-                })
-            };
-            let found = without(&free).and_then(|_| one().or_else(several));
-            let Some((chosen, after)) = found else {
+            let one = search.one(draft, request, &free).map(|victim| vec![victim]);
+            let Some(chosen) = one.or_else(|| search.several(draft, request, &free)) else {
                 let stops = !victims.is_empty();
-                let blocked = self.blocked(draft, &mut books, existing, request, stops);
+                let blocked = self.blocked(draft, &mut search, request, stops);
                 return (victims, Some(blocked));
             };
-            existing = existing + 1 - u32::try_from(chosen.len()).unwrap_or(0);
-            books = after;
-            free.retain(|at| !chosen.contains(at));
+            search.existing = (search.existing + 1).saturating_sub(count(&chosen));
+            let gone: BTreeSet<usize> = chosen.iter().copied().collect();
+            free.retain(|at| !gone.contains(at));
             victims.extend(chosen);
         }
         (victims, Some(Blocked::Waiting))
@@ -414,35 +545,17 @@ impl Rolling<'_> {
         all
     }
 
-    /// Whether the floor holds after those were stopped. A task that is still warming up is spared in the same way: it may
-    /// be all that serves.
-    fn may_stop(&self, draft: &Draft<'_>, victims: &[usize], more: &[usize]) -> bool {
-        let asked = |phase: fn(Phase) -> bool| more.iter().any(|at| phase(draft.seen[*at].phase));
-        let left = |phase: fn(Phase) -> bool| {
-            let staying = draft.count(|seen| seen.stays() && phase(seen.phase));
-            let all = victims.iter().chain(more);
-            let going = all.filter(|at| phase(draft.seen[**at].phase)).count();
-            staying.saturating_sub(u32::try_from(going).unwrap_or(u32::MAX))
-        };
-        let healthy = left(|phase| phase == Phase::Healthy);
-        let serving = left(Phase::serves);
-        let costs_health = asked(|phase| matches!(phase, Phase::Healthy | Phase::Starting));
-        (!costs_health || healthy >= self.band.floor)
-            && (!asked(Phase::serves) || serving >= self.band.floor)
-    }
-
     fn blocked(
         &self,
         draft: &Draft<'_>,
-        books: &mut super::placement::Books<'_>,
-        existing: u32,
+        search: &mut Search<'_>,
         request: &Request<'_>,
         stops: bool,
     ) -> Blocked {
-        match books.place(request) {
+        match search.books.place(request) {
             _ if stops => Blocked::Waiting,
             Err(no_fit) => Blocked::Placement(no_fit),
-            Ok(_) if existing >= self.band.cap => {
+            Ok(_) if search.existing >= self.band.cap => {
                 let changing = draft.acts()
                     || draft
                         .seen
@@ -515,6 +628,7 @@ pub(super) fn stop_scaled(draft: &mut Draft<'_>, at: usize, by: &Deployment, cau
 }
 
 pub(super) fn stop_unhealthy(draft: &mut Draft<'_>, at: usize, cause: &str) {
+    service::count_unhealthy(draft, at);
     let message = events::unhealthy(draft.input.service, draft.seen[at].id());
     draft.say(EventLevel::Warn, message);
     let reason = "Task failed container health checks".to_owned();

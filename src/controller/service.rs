@@ -8,7 +8,7 @@ use super::plan::{Draft, PlanInput, Seen};
 use super::{events, retention, throttle};
 use crate::model::{
     CompletedDeployment, Deployment, DeploymentId, DeploymentStatus, EventLevel, NoticeKind,
-    RolloutState, SchedulingStrategy, ServiceRecord, ServiceSpec, ServiceStatus, StopCode,
+    RolloutState, SchedulingStrategy, ServiceRecord, ServiceSpec, ServiceStatus, StopCode, TaskId,
     Throttle, hex_sha256,
 };
 
@@ -219,6 +219,9 @@ pub(super) fn bury(draft: &mut Draft<'_>) {
     let mut ended = draft.newest(Draft::ends_by_itself);
     ended.reverse();
     for at in ended {
+        if !draft.has_room() {
+            break;
+        }
         let seen = &draft.seen[at];
         let (task, status, spec) = (seen.view.record, seen.view.status, seen.view.spec);
         let why = status.map_or_else(String::new, |status| events::end(status, spec));
@@ -251,8 +254,18 @@ pub(super) fn bury(draft: &mut Draft<'_>) {
 
 /// Says why a task ended that was seen ending before all was known about it.
 fn tell_of_the_dying(draft: &mut Draft<'_>) {
-    for id in std::mem::take(&mut draft.record.dying) {
-        let Some(seen) = draft.seen.iter().find(|seen| *seen.id() == id) else {
+    let dying = std::mem::take(&mut draft.record.dying);
+    if dying.is_empty() {
+        return;
+    }
+    let places: BTreeMap<TaskId, usize> = draft
+        .seen
+        .iter()
+        .enumerate()
+        .map(|(at, seen)| (seen.id().clone(), at))
+        .collect();
+    for id in dying {
+        let Some(seen) = places.get(&id).map(|at| &draft.seen[*at]) else {
             continue;
         };
         match seen.view.status {
@@ -263,6 +276,17 @@ fn tell_of_the_dying(draft: &mut Draft<'_>) {
             }
             _ => draft.record.dying.push(id),
         }
+    }
+}
+
+/// A task that is stopped because its health check fails, and that was never counted healthy, failed like one that ended by
+/// itself: else a service that is never healthy would be replaced for ever without a pause (semantics §4.24).
+pub(super) fn count_unhealthy(draft: &mut Draft<'_>, at: usize) {
+    let view = draft.seen[at].view;
+    let id = &view.record.id;
+    if !draft.judge.was_healthy(&view) && !draft.record.throttle.has_counted(id) {
+        draft.record.throttle.counted.push(id.clone());
+        count_end(draft, at, false);
     }
 }
 
@@ -346,7 +370,8 @@ pub(super) fn conclude(draft: &mut Draft<'_>, wanted: Option<u32>) {
     if let (Some(wanted), Some(primary)) = (wanted, primary_mut(&mut draft.record)) {
         primary.desired_count = wanted;
     }
-    let steady = wanted.is_some_and(|wanted| !draft.acts() && arrived(draft, wanted));
+    let settled = !draft.acts() && !draft.more;
+    let steady = wanted.is_some_and(|wanted| settled && arrived(draft, wanted));
     if steady {
         complete(draft);
         if !draft.record.steady {
@@ -372,9 +397,7 @@ pub(super) fn remove(input: &PlanInput<'_>) -> Plan {
         return remove_strays(input);
     };
     let mut draft = Draft::new(input, record.clone(), 0);
-    for at in draft.newest(Seen::stays) {
-        stop_removed(&mut draft, at);
-    }
+    stop_removed(&mut draft);
     for deployment in &mut draft.record.deployments {
         deployment.desired_count = 0;
     }
@@ -389,7 +412,7 @@ pub(super) fn remove(input: &PlanInput<'_>) -> Plan {
     draft.record.status = ServiceStatus::Inactive;
     draft.record.deployments.clear();
     let since = *draft.record.inactive_at.get_or_insert(input.now);
-    let forget = retention::of_removed(&mut draft, since);
+    let forget = retention::of_removed(&mut draft, since) && !draft.more;
     let mut plan = draft.finish();
     if forget {
         plan.record = None;
@@ -411,9 +434,7 @@ fn remove_strays(input: &PlanInput<'_>) -> Plan {
         .unwrap_or(first.record.created_at);
     // The record is only a place to work on; it is not kept.
     let mut draft = Draft::new(input, stray_record(input), 0);
-    for at in draft.newest(Seen::stays) {
-        stop_removed(&mut draft, at);
-    }
+    stop_removed(&mut draft);
     if !draft.seen.iter().any(|seen| seen.phase.exists()) {
         retention::of_removed(&mut draft, since);
     }
@@ -446,8 +467,13 @@ fn stray_record(input: &PlanInput<'_>) -> ServiceRecord {
     ServiceRecord::new(spec, input.now)
 }
 
-fn stop_removed(draft: &mut Draft<'_>, at: usize) {
-    let reason = format!("(service {}) was removed", draft.input.service);
-    let cause = "the service was removed".to_owned();
-    draft.stop(at, StopCode::ServiceSchedulerInitiated, reason, cause);
+fn stop_removed(draft: &mut Draft<'_>) {
+    for at in draft.newest(Seen::stays) {
+        if !draft.has_room() {
+            return;
+        }
+        let reason = format!("(service {}) was removed", draft.input.service);
+        let cause = "the service was removed".to_owned();
+        draft.stop(at, StopCode::ServiceSchedulerInitiated, reason, cause);
+    }
 }

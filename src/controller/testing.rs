@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::placement::InstanceView;
+use super::plan::MOST_DECISIONS;
 use super::{Decision, Definition, Plan, PlanInput, TaskView, plan};
 use crate::model::{
     ClusterName, ClusterSpec, ContainerSpec, ContainerStatus, DesiredStatus, HealthCheck,
@@ -12,6 +13,27 @@ use crate::model::{
     Reserved, Resources, RevisionRef, SchedulingStrategy, ServiceRecord, ServiceSpec, StopCode,
     StopOrder, TaskId, TaskRecord, TaskSpec, TaskStatus, Timestamp,
 };
+
+/// How much was looked at, by this thread: tasks once each time they are gone through, and instances once each time a task is
+/// tried there. What a test says of costs, it says in these.
+pub mod work {
+    use std::cell::Cell;
+
+    thread_local! {
+        static DONE: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub fn add(more: usize) {
+        DONE.set(DONE.get() + more);
+    }
+
+    /// What `of` costs.
+    pub fn of<T>(of: impl FnOnce() -> T) -> (T, usize) {
+        let before = DONE.get();
+        let result = of();
+        (result, DONE.get() - before)
+    }
+}
 
 /// A task specification with one essential container.
 pub fn task_spec(image: &str) -> TaskSpec {
@@ -156,15 +178,19 @@ impl World {
     }
 
     pub fn plan(&self) -> Plan {
-        self.plan_with(false)
+        self.plan_at_most(MOST_DECISIONS)
+    }
+
+    pub fn plan_at_most(&self, most: usize) -> Plan {
+        self.plan_with(most, false)
     }
 
     /// The plan when tasks and instances are handed over in the opposite order.
     pub fn plan_of_reversed(&self) -> Plan {
-        self.plan_with(true)
+        self.plan_with(MOST_DECISIONS, true)
     }
 
-    fn plan_with(&self, reversed: bool) -> Plan {
+    fn plan_with(&self, most: usize, reversed: bool) -> Plan {
         let mut tasks: Vec<TaskView<'_>> = self
             .tasks
             .values()
@@ -209,6 +235,7 @@ impl World {
             tasks: &tasks,
             instances: &instances,
             now: self.now,
+            most,
         })
     }
 

@@ -1,8 +1,9 @@
 //! Holding back tasks that keep failing: at once the first time, then after 1 s, doubling up to 27 min (semantics §4.23).
 //!
-//! What counts is a task of the PRIMARY deployment that ended by itself before it was counted healthy. Tasks that were
-//! started before the last failure was counted belong to that failure's round, so that forty replicas that crash together
-//! are one step, not forty. A task that had been healthy is always replaced at once.
+//! What counts is a task of the PRIMARY deployment that ended by itself, or was stopped because its health check fails,
+//! before it was ever counted healthy. Tasks that were started before the last failure was counted belong to that failure's
+//! round, so that forty replicas that crash together are one step, not forty. A task that had been healthy is always replaced
+//! at once.
 
 use std::time::Duration;
 

@@ -190,17 +190,18 @@ impl Controller {
                 inputs = Inputs::read(&self.view.read(), targets, key);
                 plan = inputs.plan(now);
             }
-            let recording = commit::record(&inputs, &plan, &self.epoch, self.ids.as_ref(), now);
-            let Some(recording) = recording else {
+            let recording = commit::record(&inputs, plan, &self.epoch, self.ids.as_ref(), now);
+            let plan = recording.plan;
+            if recording.txn.is_empty() {
                 return Ok(plan.wake_at);
-            };
+            }
             let revision = recording.txn.commit(&self.store).await?;
-            for decision in plan.decisions.iter().take(recording.decisions) {
+            for decision in &plan.decisions {
                 tracing::debug!(cluster = %key.0, service = %key.1, "{decision}");
             }
             self.view.caught_up(revision).await?;
             drop(booking);
-            if !recording.left_out {
+            if !recording.more {
                 return Ok(plan.wake_at);
             }
         }

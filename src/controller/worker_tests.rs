@@ -505,6 +505,77 @@ async fn an_event_that_repeats_the_newest_is_folded_into_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_that_comes_again_with_every_try_is_one_event() {
+    let f = fixture().await;
+    f.controller
+        .set_desired(folder(&[("web", 1, task_spec("a"))]));
+    let mut last = None;
+    for _ in 0..5 {
+        f.pass(30).await;
+        for id in f.wanted("web") {
+            f.crash(&id).await;
+            last = Some(id);
+        }
+    }
+    f.pass(1).await;
+    let events = f.events("web");
+    let told: Vec<&String> = events
+        .iter()
+        .filter(|e| e.contains(") stopped: "))
+        .collect();
+    let last = last.expect("a crash");
+    assert_eq!(told.len(), 1, "{events:#?}");
+    assert!(told[0].contains(last.as_str()) && told[0].ends_with("(×5)"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_that_are_stopped_before_they_ran_are_not_said_to_have_been_running() {
+    let f = fixture().await;
+    f.controller
+        .set_desired(folder(&[("web", 30, task_spec("a"))]));
+    f.pass(1).await;
+    f.controller
+        .set_desired(folder(&[("web", 2, task_spec("a"))]));
+    f.pass(1).await;
+    let events = f.events("web");
+    let last = events.last().expect("events");
+    assert!(
+        last.starts_with("(service web) has called off 28 tasks that did not run yet: (task "),
+        "{last}"
+    );
+    assert!(last.ends_with(" and 18 more."), "{last}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn books_of_more_instances_than_one_commit_takes_are_written_all_the_same() {
+    let f = fixture().await;
+    let agent = f.obedient_agent();
+    let mut txn = Txn::new(&f.agent);
+    let names: Vec<String> = (0..80).map(|n| format!("i{n}")).collect();
+    for name in &names {
+        let key = keys::instance(&default(), &name.as_str().into());
+        txn = txn.put_json(key, &instance(name));
+    }
+    txn.commit(&f.store).await.expect("commit");
+    f.controller
+        .set_desired(folder(&[("web", 81, task_spec("a"))]));
+    f.pass(60).await;
+    assert!(f.steady("web"));
+    let booked = || {
+        let state = f.view.read();
+        let entries = state.instances.values();
+        let held = entries.map(|e| e.reserved.as_ref().map_or(0, |r| r.0.len()));
+        held.sum::<usize>()
+    };
+    assert_eq!(booked(), 81, "one on each");
+    f.controller
+        .set_desired(folder(&[("web", 0, task_spec("a"))]));
+    f.pass(60).await;
+    assert_eq!(booked(), 0);
+    agent.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_controller_whose_epoch_is_over_stops_with_an_error() {
     let f = fixture().await;
     f.pass(1).await;

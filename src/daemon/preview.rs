@@ -83,7 +83,10 @@ pub fn compute(scan: &Scan, state: &State, now: Timestamp) -> Preview {
     let services = controller::preview(&Arc::new(loaded.desired), state, now)
         .into_iter()
         .map(|((cluster, service), plan)| {
-            let lines = plan.decisions.iter().map(ToString::to_string).collect();
+            let mut lines: Vec<String> = plan.decisions.iter().map(ToString::to_string).collect();
+            if plan.more {
+                lines.push("and more, which is decided after these".to_owned());
+            }
             (format!("{cluster}/{service}"), lines)
         })
         .collect();

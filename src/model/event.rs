@@ -19,7 +19,8 @@ pub enum EventLevel {
     Error,
 }
 
-/// `clusters/<c>/events/<service>/<seq>`: one event; the last 100 of a service are kept, repeats are folded into one.
+/// `clusters/<c>/events/<service>/<seq>`: one event; the last 100 of a service are kept, a failure that repeats
+/// one of the newest is folded into it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceEvent {
     /// The service's cluster.

@@ -225,6 +225,14 @@ impl Reservation {
             gpus: gpus.values().flatten().cloned().collect(),
         }
     }
+
+    /// Bytes that it takes in its instance's [`Reserved`], its task's id included: at least as many as it really does.
+    pub fn stored_bytes(&self) -> usize {
+        const EMPTY: usize = 136;
+        const PORT: usize = 15;
+        let gpus: usize = self.gpus.iter().map(|gpu| gpu.len() + 3).sum();
+        EMPTY + PORT * self.ports.len() + gpus
+    }
 }
 
 /// `clusters/<c>/instances/<id>/reserved`: what its tasks that are not STOPPED hold. Each placement compares and sets it.
@@ -233,6 +241,15 @@ impl Reservation {
 pub struct Reserved(pub BTreeMap<TaskId, Reservation>);
 
 impl Reserved {
+    /// Bytes that an instance's reservations may take: one commit writes all of them, with the tasks that are new, and a
+    /// store takes 1 MiB at once. Enough for 5000 tasks with a port each.
+    pub const MOST_BYTES: usize = 768 << 10;
+
+    /// Bytes that it takes in the store, at most.
+    pub fn stored_bytes(&self) -> usize {
+        self.0.values().map(Reservation::stored_bytes).sum()
+    }
+
     /// The sum of all reservations.
     pub fn total(&self) -> Resources {
         self.0

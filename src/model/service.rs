@@ -157,7 +157,8 @@ pub struct Deployment {
     /// for an ACTIVE one.
     #[serde(default)]
     pub desired_count: u32,
-    /// Tasks of it that ended by themselves before they were counted healthy, since one of them last was.
+    /// Tasks of it that ended by themselves, or were stopped as unhealthy, before they were counted healthy, since one of them
+    /// last was.
     #[serde(default)]
     pub failed_tasks: u32,
     /// The digest that each container's tag was resolved to, by the first of its tasks that told (ECS
@@ -195,7 +196,7 @@ pub struct CompletedDeployment {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Throttle {
-    /// Rounds in a row in which tasks ended by themselves before they were counted healthy: a task that was started before
+    /// Rounds in a row in which tasks ended by themselves, or were stopped as unhealthy, before they were counted healthy: a task that was started before
     /// the last failure was counted belongs to that failure's round.
     pub failures: u32,
     /// When the last round was counted, by the controller's clock.

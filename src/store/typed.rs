@@ -109,6 +109,11 @@ impl Txn {
         check_size(&self.guards, &self.ops).is_ok()
     }
 
+    /// Whether so many guards and operations with so many bytes more would still fit.
+    pub fn has_room(&self, ops: usize, bytes: usize) -> bool {
+        self.len() + ops <= MAX_OPS && self.bytes() + bytes <= MAX_BYTES
+    }
+
     /// The operations so far, in the order they were added.
     pub fn ops(&self) -> &[Op] {
         &self.ops

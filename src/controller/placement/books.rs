@@ -25,7 +25,7 @@ pub struct InstanceView<'a> {
 }
 
 /// One instance's page.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Page<'a> {
     instance: &'a Instance,
     draining: bool,
@@ -36,14 +36,17 @@ struct Page<'a> {
     gpus: BTreeSet<String>,
     /// What the service's own tasks hold, to give it back.
     own: BTreeMap<TaskId, Reservation>,
+    /// Bytes of what is booked on it, at most.
+    bytes: usize,
     /// Tasks of the service that stay, for spreading.
     staying: u32,
     /// New tasks of this plan.
     fresh: u32,
 }
 
-/// See the [module's documentation](super).
-#[derive(Debug, Clone)]
+/// See the [module's documentation](super). Never copied, which would cost more than any plan needs: what is only tried is
+/// taken back.
+#[derive(Debug)]
 pub(in crate::controller) struct Books<'a> {
     pages: Vec<Page<'a>>,
     rotation: Rotation,
@@ -77,6 +80,14 @@ pub(in crate::controller) struct Placed {
 struct Offer {
     ports: Vec<PortClaim>,
     gpus: BTreeMap<String, Vec<String>>,
+}
+
+impl Offer {
+    fn reservation(&self, resources: Resources) -> Reservation {
+        let mut held = Reservation::of(None, &self.ports, &self.gpus);
+        held.resources = resources;
+        held
+    }
 }
 
 impl<'a> Books<'a> {
@@ -120,6 +131,33 @@ impl<'a> Books<'a> {
 
     /// Books a task where it fits best.
     pub fn place(&mut self, request: &Request<'_>) -> Result<Placed, NoFit> {
+        let (at, offer, rotation) = self.find(request)?;
+        self.rotation = rotation;
+        let page = &mut self.pages[at];
+        page.book(Resources::needed_by(request.spec), &offer);
+        Ok(Placed {
+            instance: page.instance.id.clone(),
+            ports: offer.ports,
+            gpus: offer.gpus,
+        })
+    }
+
+    /// Whether a task would fit if those of the service were gone.
+    pub fn would_fit_without(
+        &mut self,
+        gone: &[&TaskRecord],
+        request: &Request<'_>,
+    ) -> Result<(), NoFit> {
+        let held: Vec<Option<Reservation>> = gone.iter().map(|task| self.release(task)).collect();
+        let found = self.find(request).map(|_| ());
+        for (task, held) in gone.iter().zip(held) {
+            self.restore(task, held);
+        }
+        found
+    }
+
+    /// Where a task fits best, and what it would get there.
+    fn find(&self, request: &Request<'_>) -> Result<(usize, Offer, Rotation), NoFit> {
         let needed = Resources::needed_by(request.spec);
         let mut refusals = Vec::new();
         let mut best: Option<(usize, Offer, Rotation)> = None;
@@ -141,26 +179,26 @@ impl<'a> Books<'a> {
                 }
             }
         }
-        let Some((at, offer, rotation)) = best else {
-            return Err(NoFit(refusals));
-        };
-        self.rotation = rotation;
-        let page = &mut self.pages[at];
-        page.book(needed, &offer);
-        Ok(Placed {
-            instance: page.instance.id.clone(),
-            ports: offer.ports,
-            gpus: offer.gpus,
-        })
+        best.ok_or(NoFit(refusals))
     }
 
-    /// Gives back what a task of the service holds.
-    pub fn release(&mut self, task: &TaskRecord) {
-        for page in &mut self.pages {
-            if page.instance.id == task.instance {
-                page.release(&task.id);
-            }
+    /// Gives back what a task of the service holds, and returns it.
+    pub fn release(&mut self, task: &TaskRecord) -> Option<Reservation> {
+        self.page_of(task)?.release(&task.id)
+    }
+
+    /// Takes a release back.
+    pub fn restore(&mut self, task: &TaskRecord, held: Option<Reservation>) {
+        if let (Some(held), Some(page)) = (held, self.page_of(task)) {
+            page.hold(Some(&task.id), &held);
+            page.own.insert(task.id.clone(), held);
         }
+    }
+
+    fn page_of(&mut self, task: &TaskRecord) -> Option<&mut Page<'a>> {
+        self.pages
+            .iter_mut()
+            .find(|page| page.instance.id == task.instance)
     }
 }
 
@@ -173,14 +211,20 @@ impl<'a> Page<'a> {
             ports: BTreeMap::new(),
             gpus: BTreeSet::new(),
             own: BTreeMap::new(),
+            bytes: 0,
             staying: 0,
             fresh: 0,
         };
-        let reservations = std::iter::once(&view.reserved)
-            .chain(&view.others)
-            .flat_map(|reserved| &reserved.0)
-            .filter(|(task, _)| !gone.contains(task));
-        for (task, reservation) in reservations {
+        let there = |reserved: &&'a Reserved| {
+            let all = reserved.0.iter();
+            all.filter(|(task, _)| !gone.contains(task))
+        };
+        for (task, reservation) in view.others.iter().flat_map(there) {
+            page.hold(Some(task), reservation);
+        }
+        // Those of other clusters stand in books of their own.
+        page.bytes = 0;
+        for (task, reservation) in there(&view.reserved) {
             page.hold(Some(task), reservation);
         }
         page
@@ -196,6 +240,7 @@ impl<'a> Page<'a> {
             self.ports.insert(*port, task.cloned());
         }
         self.gpus.extend(reservation.gpus.iter().cloned());
+        self.bytes += reservation.stored_bytes();
     }
 
     /// Marks a task as the service's own, and books it if nobody has yet.
@@ -213,20 +258,28 @@ impl<'a> Page<'a> {
         self.staying += u32::from(stays);
     }
 
-    fn release(&mut self, id: &TaskId) {
-        let Some(held) = self.own.remove(id) else {
-            return;
-        };
+    fn release(&mut self, id: &TaskId) -> Option<Reservation> {
+        let held = self.own.remove(id)?;
         self.used.cpu = self.used.cpu.saturating_sub(held.resources.cpu);
         self.used.memory = self.used.memory.saturating_sub(held.resources.memory);
-        self.ports.retain(|_, holder| holder.as_ref() != Some(id));
-        self.gpus.retain(|gpu| !held.gpus.contains(gpu));
+        for port in &held.ports {
+            if self
+                .ports
+                .get(port)
+                .is_some_and(|by| by.as_ref() == Some(id))
+            {
+                self.ports.remove(port);
+            }
+        }
+        for gpu in &held.gpus {
+            self.gpus.remove(gpu);
+        }
+        self.bytes = self.bytes.saturating_sub(held.stored_bytes());
+        Some(held)
     }
 
     fn book(&mut self, resources: Resources, offer: &Offer) {
-        let mut held = Reservation::of(None, &offer.ports, &offer.gpus);
-        held.resources = resources;
-        self.hold(None, &held);
+        self.hold(None, &offer.reservation(resources));
         self.staying += 1;
         self.fresh += 1;
     }
@@ -248,6 +301,8 @@ impl<'a> Page<'a> {
         needed: Resources,
         rotation: &mut Rotation,
     ) -> Result<Offer, Refusal> {
+        #[cfg(test)]
+        crate::controller::testing::work::add(1);
         if self.draining {
             return Err(Refusal::Draining);
         }
@@ -273,7 +328,11 @@ impl<'a> Page<'a> {
         if request.distinct && !(self.own.is_empty() && self.fresh == 0) {
             return Err(Refusal::DistinctInstance);
         }
-        Ok(Offer { ports, gpus })
+        let offer = Offer { ports, gpus };
+        if self.bytes + offer.reservation(needed).stored_bytes() > Reserved::MOST_BYTES {
+            return Err(Refusal::Full);
+        }
+        Ok(offer)
     }
 
     /// A container has its GPUs to itself, as on ECS: which ones is settled here.

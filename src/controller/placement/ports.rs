@@ -1,5 +1,7 @@
 //! Host ports of a task: fixed ones as declared, dynamic ones chosen here, in turn.
 
+use std::rc::Rc;
+
 use crate::model::{
     ContainerSpec, NetworkMode, PortMapping, PortRange, PortSet, Protocol, TaskRecord, TaskSpec,
 };
@@ -53,7 +55,8 @@ pub(super) struct Rotation {
     next: Option<u16>,
     /// Decides where the search begins otherwise.
     scatter: u32,
-    avoid: PortSet,
+    /// Shared: what is tried has a rotation of its own.
+    avoid: Rc<PortSet>,
 }
 
 impl Rotation {
@@ -85,7 +88,7 @@ impl Rotation {
         Self {
             next: newest.and_then(|(_, port)| port.checked_add(1)),
             scatter: scatter(seed),
-            avoid,
+            avoid: Rc::new(avoid),
         }
     }
 
@@ -154,7 +157,7 @@ mod tests {
         Rotation {
             next: Some(next),
             scatter: 0,
-            avoid: avoid.iter().map(|port| (Protocol::Tcp, *port)).collect(),
+            avoid: Rc::new(avoid.iter().map(|port| (Protocol::Tcp, *port)).collect()),
         }
     }
 

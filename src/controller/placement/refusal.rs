@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::model::{Instance, InstanceId, Protocol, TaskId};
+use crate::model::{Instance, InstanceId, Protocol, Reserved, TaskId};
 
 /// Why an instance does not take a task; the order is that of the filters, so the greatest is the closest match.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +26,8 @@ pub(in crate::controller) enum Refusal {
     /// No dynamic port is left.
     Ports,
     DistinctInstance,
+    /// No more can be written down of what its tasks hold.
+    Full,
 }
 
 impl Refusal {
@@ -40,6 +42,7 @@ impl Refusal {
             Self::Memory => "RESOURCE:MEMORY",
             Self::Port(..) | Self::Ports => "RESOURCE:PORTS",
             Self::DistinctInstance => "distinctInstance placement constraint unsatisfied.",
+            Self::Full => "RESOURCE:TASKS",
         }
     }
 
@@ -56,6 +59,7 @@ impl Refusal {
             Self::Port(..) => "whose port is taken",
             Self::Ports => "without a free port",
             Self::DistinctInstance => "with a task of the service already",
+            Self::Full => "with as many tasks as one can have",
         }
     }
 }
@@ -97,6 +101,12 @@ impl fmt::Display for Refusal {
             Self::DistinctInstance => {
                 f.write_str("already has a task of the service (distinctInstance).")
             }
+            Self::Full => write!(
+                f,
+                "has as many tasks as one can have: what they hold is written in one piece of at most {} KiB. Add another \
+                 instance.",
+                Reserved::MOST_BYTES >> 10
+            ),
         }
     }
 }
@@ -109,6 +119,13 @@ impl NoFit {
     /// Whether there is no instance at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether it is about which ports are free on that instance.
+    pub fn is_about_ports(&self, on: &InstanceId) -> bool {
+        let of_ports = |refusal: &Refusal| matches!(refusal, Refusal::Port(..) | Refusal::Ports);
+        let mut all = self.0.iter();
+        all.any(|(instance, refusal)| instance == on && of_ports(refusal))
     }
 }
 

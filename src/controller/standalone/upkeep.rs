@@ -142,6 +142,12 @@ pub(super) fn record(inputs: &Inputs, upkeep: &Upkeep, epoch: &Epoch) -> Option<
             txn = txn.delete(keys::spec(hash));
         }
     }
-    txn = commit::book(txn, &inputs.cluster, &inputs.instances, &reserved);
+    // Once a task is forgotten, nobody would miss it in the books.
+    let names_gone = |instance: &InstanceId| {
+        let booked = &inputs.instances[instance].reserved.0;
+        gone.iter().any(|id| booked.contains_key(*id))
+    };
+    let with = (&inputs.cluster, &inputs.instances, &reserved);
+    (txn, _) = commit::book_some(txn, with.0, with.1, with.2, names_gone);
     (!txn.is_empty()).then_some((txn, gone.len()))
 }
