@@ -65,6 +65,7 @@ impl Cgroups {
         match info.cgroup_driver.as_str() {
             "cgroupfs" => {
                 let may = self.prepare(version).is_ok();
+                self.tidy(version);
                 may.then_some((version, CgroupManager::Files))
             }
             "systemd" => {
@@ -143,6 +144,7 @@ impl Cgroups {
                         _ => {}
                     }
                 }
+                self.tidy(version);
             }
             CgroupManager::Systemd => {
                 for verb in ["stop", "revert"] {
@@ -152,6 +154,15 @@ impl Cgroups {
                     }
                 }
             }
+        }
+    }
+
+    /// Removes the group above those of all tasks if there is none below it; whoever needs it makes it again.
+    fn tidy(&self, version: u8) {
+        let group = limits::group(&self.owner);
+        for hierarchy in self.hierarchies(version) {
+            // One that is in use is not removed, and one that is not there need not be.
+            let _ = std::fs::remove_dir(hierarchy.join(&group));
         }
     }
 
@@ -356,8 +367,14 @@ mod tests {
         for file in std::fs::read_dir(&folder).unwrap() {
             std::fs::remove_file(file.unwrap().path()).unwrap();
         }
+        std::fs::remove_file(
+            root.path()
+                .join("longshore-01234567/cgroup.subtree_control"),
+        )
+        .unwrap();
         groups.remove(&task).await;
         assert!(groups.tasks().is_empty());
+        assert!(!root.path().join("longshore-01234567").exists());
     }
 
     #[test]
