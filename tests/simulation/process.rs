@@ -164,6 +164,7 @@ through! {
         progress: &(dyn Fn(PullProgress) + Send + Sync)
     ) -> ();
     import_image(reference: &str, rootfs: Bytes, changes: &[String]) -> ();
+    upload(id: &str, path: &str, archive: Bytes) -> ();
     remove_image(reference: &str) -> ();
     list_networks(labels: &LabelFilter) -> Vec<ObservedNetwork>;
     create_network(body: &NetworkBody) -> String;
