@@ -536,6 +536,7 @@ impl World {
                 cluster: cluster.map(Into::into),
                 name: name.to_owned(),
                 since: Timestamp::from_millis(NOW - 5000),
+                accepted_at: Timestamp::from_millis(NOW - 5000),
                 because: "all.yaml:3:1: error[LS0101]: it is broken".to_owned(),
             });
         });
