@@ -1,16 +1,13 @@
-//! Who may be protected (semantics §4.32): [`protection`] and [`grant`] decide, purely; [`Controller::protect`] records.
+//! Who may be protected (semantics §4.32): [`protection`] and [`grant`] decide, purely; [`Controller::protect`](super::Controller::protect)
+//! records.
 
-use std::time::Duration;
+mod worker;
 
-use super::Controller;
 use crate::model::{
-    ClusterName, DesiredStatus, ProtectionError, ProtectionFailure, ProtectionRequest,
-    SchedulingStrategy, ServiceName, TaskId, TaskProtection, Timestamp,
+    ClusterName, DesiredStatus, ProtectionFailure, ProtectionRequest, SchedulingStrategy,
+    ServiceName, TaskId, TaskProtection, Timestamp,
 };
-use crate::store::{State, StoreError, TaskEntry, Txn, keys};
-
-/// Pause before a request that met somebody else's write is decided again.
-const PAUSE: Duration = Duration::from_millis(5);
+use crate::store::{State, TaskEntry};
 
 /// Whether a task is protected.
 ///
@@ -56,50 +53,6 @@ pub fn grant(
         }
     }
     Ok(request.granted(now))
-}
-
-impl Controller {
-    /// Protects a task from being chosen to go, or takes that back. Returns once the view holds it.
-    ///
-    /// # Errors
-    /// ECS's reasons not to, or the store's.
-    pub async fn protect(
-        &self,
-        cluster: &ClusterName,
-        task: &TaskId,
-        request: ProtectionRequest,
-    ) -> Result<Option<TaskProtection>, ProtectionError> {
-        let failed = |error: &dyn std::fmt::Display| ProtectionError::Failed(error.to_string());
-        let key = keys::task_protection(cluster, task);
-        loop {
-            let (granted, txn) = {
-                let state = self.view.read();
-                let granted = grant(&state, cluster, task, request, self.clock.now())?;
-                let Some(entry) = state.task(cluster, task) else {
-                    continue;
-                };
-                // Who is ordered to stop meanwhile is not protected any more.
-                let txn = Txn::new(&self.epoch)
-                    .expect_unchanged(keys::task(cluster, task), entry.record_revision());
-                match &granted {
-                    Some(protection) => (granted, txn.put_json(&key, protection)),
-                    None if entry.protection.is_some() => (granted, txn.delete(&key)),
-                    None => return Ok(None),
-                }
-            };
-            match txn.commit(&self.store).await {
-                Ok(revision) => {
-                    self.view
-                        .caught_up(revision)
-                        .await
-                        .map_err(|e| failed(&e))?;
-                    return Ok(granted);
-                }
-                Err(StoreError::Conflict { .. }) => tokio::time::sleep(PAUSE).await,
-                Err(error) => return Err(failed(&error)),
-            }
-        }
-    }
 }
 
 fn valid<'a>(

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::quantity::{cpu_units, memory_mib};
 use super::types as raw;
-use crate::engine::translate::firelens;
 use crate::model::arn::Named;
 use crate::model::{
     ClusterName, ClusterSpec, Condition, ContainerSpec, Dependency, EngineEndpoint,
@@ -348,7 +347,7 @@ fn route_logs(containers: &mut [ContainerSpec], volumes: &mut Vec<VolumeSpec>) {
     let before = waited_for(containers, &name);
     for container in containers.iter_mut() {
         let logs = container.log.as_ref();
-        let uses = logs.is_some_and(|log| log.driver == firelens::DRIVER);
+        let uses = logs.is_some_and(|log| log.driver == Firelens::DRIVER);
         let says = container.depends_on.iter().any(|d| d.container == name);
         if uses && !says && !before.contains(&container.name) {
             container.depends_on.push(Dependency {
@@ -361,8 +360,8 @@ fn route_logs(containers: &mut [ContainerSpec], volumes: &mut Vec<VolumeSpec>) {
         return;
     };
     for (volume, folder) in [
-        (firelens::SOCKET_VOLUME, firelens::SOCKET_FOLDER),
-        (firelens::CONFIG_VOLUME, firelens::config_folder(router)),
+        (Firelens::SOCKET_VOLUME, Firelens::SOCKET_FOLDER),
+        (Firelens::CONFIG_VOLUME, router.config_folder()),
     ] {
         volumes.push(VolumeSpec {
             name: volume.to_owned(),

@@ -222,6 +222,28 @@ pub enum Router {
     Fluentbit,
 }
 
+impl Router {
+    /// The folder that a router reads its configuration from.
+    pub const fn config_folder(self) -> &'static str {
+        match self {
+            Self::Fluentd => "/fluentd/etc",
+            Self::Fluentbit => "/fluent-bit/etc",
+        }
+    }
+}
+
+impl Firelens {
+    /// The log driver by which definitions ask for the router.
+    pub const DRIVER: &str = "awsfirelens";
+    /// The task's volume with the socket, in the router at [`Firelens::SOCKET_FOLDER`]. No volume of a definition has a dot in
+    /// its name.
+    pub const SOCKET_VOLUME: &str = "firelens.socket";
+    /// The task's volume with the configuration, in the router at [`Router::config_folder`].
+    pub const CONFIG_VOLUME: &str = "firelens.config";
+    /// Where the router makes its socket.
+    pub const SOCKET_FOLDER: &str = "/var/run";
+}
+
 /// How many of an instance's GPUs a container has to itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -219,7 +219,8 @@ async fn a_call_that_is_never_answered_ends_at_its_limit_and_may_have_been_appli
         .pull_image("busybox:1", None, None, &no_progress)
         .await
         .unwrap_err();
-    assert!(error.message.contains("within 600 s"), "{error}");
+    // A pull may take long, as long as it moves.
+    assert!(error.message.contains("no progress within 60 s"), "{error}");
 }
 
 #[tokio::test]

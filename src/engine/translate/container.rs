@@ -9,7 +9,7 @@ use crate::engine::body::{
 };
 use crate::engine::labels::PAUSE_CONTAINER;
 use crate::model::{
-    ContainerSpec, Gpus, HealthCheck, LogConfig, NamespaceMode, NetworkMode, PortMapping,
+    ContainerSpec, Firelens, Gpus, HealthCheck, LogConfig, NamespaceMode, NetworkMode, PortMapping,
     TaskRecord, TaskSpec,
 };
 
@@ -426,7 +426,7 @@ fn log_config(
     match &container.log {
         Some(log) => {
             let log = log.on_engine(&context.log_drivers);
-            if log.driver == firelens::DRIVER && spec.router().is_some() {
+            if log.driver == Firelens::DRIVER && spec.router().is_some() {
                 return Some(firelens::log_config(&log, record, container, context));
             }
             let LogConfig {

@@ -17,14 +17,9 @@ use crate::model::{
     ContainerSpec, Firelens, LogConfig, NetworkMode, Router, TaskRecord, TaskSpec, arn,
 };
 
-/// The driver that definitions name.
-pub const DRIVER: &str = "awsfirelens";
-/// The task's volume with the socket, in the router at [`SOCKET_FOLDER`]. No volume of a definition has a dot in its name.
-pub const SOCKET_VOLUME: &str = "firelens.socket";
-/// The task's volume with the configuration, in the router at [`config_folder`].
-pub const CONFIG_VOLUME: &str = "firelens.config";
-/// Where the router makes its socket.
-pub const SOCKET_FOLDER: &str = "/var/run";
+const DRIVER: &str = Firelens::DRIVER;
+const SOCKET_VOLUME: &str = Firelens::SOCKET_VOLUME;
+const SOCKET_FOLDER: &str = Firelens::SOCKET_FOLDER;
 const SOCKET: &str = "fluent.sock";
 /// Where the router listens besides, for programs that speak the forward protocol themselves.
 const PORT: u16 = 24224;
@@ -32,14 +27,6 @@ const PORT: u16 = 24224;
 const HEALTH_PORT: u16 = 8877;
 /// The longest path of a socket that Linux takes, in bytes.
 const LONGEST_SOCKET_PATH: usize = 107;
-
-/// The folder that a router reads its configuration from.
-pub const fn config_folder(router: Router) -> &'static str {
-    match router {
-        Router::Fluentd => "/fluentd/etc",
-        Router::Fluentbit => "/fluent-bit/etc",
-    }
-}
 
 const fn config_file(router: Router) -> &'static str {
     match router {
@@ -133,7 +120,7 @@ pub fn upload(
     tar.append_data(&mut header, config_file(firelens.router), text.as_bytes())
         .ok()?;
     let archive = tar.into_inner().ok()?;
-    Some((config_folder(firelens.router), archive.into()))
+    Some((firelens.router.config_folder(), archive.into()))
 }
 
 /// The router's configuration.

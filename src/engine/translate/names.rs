@@ -1,9 +1,8 @@
 //! Names on the engine: a function of what they are for, so that a repeated create meets its own container (409) and adopts
 //! it, and so that a person who reads `docker ps` knows what is what.
 
-use super::firelens;
 use crate::engine::labels::PAUSE_CONTAINER;
-use crate::model::{ClusterName, TaskRecord, VolumeKind, VolumeSpec, hex_sha256};
+use crate::model::{ClusterName, Firelens, TaskRecord, VolumeKind, VolumeSpec, hex_sha256};
 
 /// Longest name that is used as it is. A volume's name becomes a directory's, which ends at 255 bytes.
 const LONGEST: usize = 200;
@@ -23,7 +22,7 @@ pub fn container(record: &TaskRecord, container: &str) -> String {
 /// `longshore-<family>-<revision>-<volume>-<task, 12 digits>`: a volume that lives as long as its task.
 pub fn task_volume(record: &TaskRecord, volume: &str) -> String {
     // Part of the path of a socket, which Linux takes only if it is short.
-    if volume == firelens::SOCKET_VOLUME {
+    if volume == Firelens::SOCKET_VOLUME {
         return format!("longshore-{volume}-{}", record.id.short());
     }
     of_task(record, volume)
