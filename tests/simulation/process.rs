@@ -155,7 +155,6 @@ through! {
     start_container(id: &str) -> ();
     stop_container(id: &str, timeout: u32) -> ();
     remove_container(id: &str) -> ();
-    upload(id: &str, path: &str, archive: Bytes) -> ();
     image(reference: &str) -> Option<ImageInfo>;
     list_images() -> Vec<ListedImage>;
     pull_image(
