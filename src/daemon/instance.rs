@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,8 @@ use crate::store::{Txn, keys};
 
 /// Pause between attempts to reach an engine.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long its registration may take to be seen once it works: it is written with the first statuses.
+const REGISTERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How far an instance is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +138,8 @@ impl InstanceRunner {
         // Until then the statuses in the store are those from before a crash: nobody may plan on them (P3).
         let ready = async {
             settled.reached().await;
+            // What is asked for from then on must find it.
+            let _ = tokio::time::timeout(REGISTERED_WITHIN, self.registered()).await;
             self.say(InstanceState::Ready);
             std::future::pending::<()>().await;
         };
@@ -159,6 +164,22 @@ impl InstanceRunner {
             }
         }
         Ok(())
+    }
+
+    /// Returns once the view shows the instance as connected.
+    async fn registered(&self) {
+        let mut changes = self.shared.view.subscribe();
+        let is_there = || {
+            let state = self.shared.view.read();
+            let entry = state.instance(&self.cluster.name, &self.instance.name);
+            let known = entry.and_then(|entry| entry.instance.as_ref());
+            known.is_some_and(|known| known.connected)
+        };
+        while !is_there() {
+            if let Err(RecvError::Closed) = changes.recv().await {
+                return;
+            }
+        }
     }
 
     /// Writes down that the instance is not connected, where the store still says that it is: its agent may not have lived to
