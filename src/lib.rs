@@ -7,7 +7,8 @@
 //! * [`controller`] plans each service: `plan` is pure, a worker records its decisions in the [`store`].
 //! * [`agent`], one a container instance, steps each task: `step` is pure, a runner carries its actions out on the
 //!   [`engine`] and reports to the store. What a definition names only by reference it gets from [`secrets`].
-//! * [`api`] answers on a unix socket from the store's view; [`daemon`] wires all of it together; [`cli`] is all that prints.
+//! * [`api`] answers on a unix socket from the store's view; [`daemon`] wires all of it together, and [`simulate`] the same on
+//!   simulated engines in virtual time; [`cli`] is all that prints.
 //!
 //! What holds everywhere, and what is deliberately absent:
 //!
@@ -29,4 +30,5 @@ pub mod engine;
 pub mod manifest;
 pub mod model;
 pub mod secrets;
+pub mod simulate;
 pub mod store;

@@ -9,6 +9,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["*"]),
     (
+        "simulate",
+        &[
+            "daemon",
+            "manifest",
+            "store",
+            "engine",
+            "secrets",
+            "diagnostic",
+            "model",
+            "clock",
+        ],
+    ),
+    (
         "daemon",
         &[
             "api",

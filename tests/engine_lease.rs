@@ -25,6 +25,7 @@ fn somebody(folder: &str) -> Holder {
         folder: folder.into(),
         started: "2024-05-01T10:00:00Z".into(),
         process: String::new(),
+        term: 0,
     }
 }
 
@@ -117,6 +118,29 @@ async fn a_lease_that_runs_on_without_its_holder_is_taken_back_by_it(
     let again = Lease::acquire(&engine, &cluster, &me).await.unwrap();
     lost.lost().await;
     assert!(again.is_held());
+}
+
+async fn a_later_leader_of_the_same_owner_takes_the_lease_and_an_earlier_one_does_not(
+    engine: SharedEngine,
+    cluster: String,
+) {
+    // The earlier one is stopped in its tracks: its connection stays, and with it its lease.
+    let (earlier, later) = (somebody("/a").leading(7), somebody("/b").leading(9));
+    let first = Lease::acquire(&engine, &cluster, &earlier).await.unwrap();
+    let second = Lease::acquire(&engine, &cluster, &later).await.unwrap();
+    first.lost().await;
+    let refused = Lease::acquire(&engine, &cluster, &earlier).await;
+    assert!(
+        matches!(&refused, Err(LeaseError::HeldBy { holder, .. }) if **holder == later),
+        "{refused:?}"
+    );
+    let stranger = Holder {
+        owner: "fedcba9876543210".into(),
+        ..somebody("/c").leading(11)
+    };
+    let refused = Lease::acquire(&engine, &cluster, &stranger).await;
+    assert!(matches!(refused, Err(LeaseError::HeldBy { .. })));
+    assert!(second.is_held(), "another owner's term says nothing");
 }
 
 async fn a_lease_that_was_never_started_is_taken_away(engine: SharedEngine, cluster: String) {
@@ -236,6 +260,7 @@ on_both_engines! {
     a_dropped_lease_is_free_soon,
     a_holder_learns_that_its_lease_is_lost_and_takes_it_again,
     a_lease_that_runs_on_without_its_holder_is_taken_back_by_it,
+    a_later_leader_of_the_same_owner_takes_the_lease_and_an_earlier_one_does_not,
     a_lease_that_was_never_started_is_taken_away,
     a_lease_that_ended_and_stayed_is_taken_away,
     a_foreign_container_of_that_name_is_left_alone,

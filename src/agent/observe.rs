@@ -1,11 +1,13 @@
 //! Watching an engine: everything is listed, then its events say where to look. After any gap everything is listed again, and
-//! once a minute besides, because a stream can fall silent without an error.
+//! once a minute besides, because a stream can fall silent without an error. Whether it answers at all is asked more often: a
+//! connection whose other end is cut off says nothing for a long time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::MissedTickBehavior;
 
 use super::cache::{Reaction, identity};
 use super::register;
@@ -56,6 +58,7 @@ async fn session(shared: &Arc<Shared>) -> End {
         Ok(info) => info,
         Err(error) => return End::Away(error),
     };
+    shared.link.answered(shared.clock.now());
     // The stream first: what happens while the list is made is in it.
     let mut events = match shared.engine.events(None).await {
         Ok(events) => events,
@@ -68,9 +71,22 @@ async fn session(shared: &Arc<Shared>) -> End {
     let mut answered = Some(info);
     let mut again = tokio::time::interval(shared.config.tuning.relist);
     again.reset();
+    let (every, patience) = heartbeat(shared.cluster().instance_lost_after);
+    let mut beats = tokio::time::interval(every);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beats.reset();
+    let mut beat = None;
     loop {
         tokio::select! {
             biased;
+            answered = maybe(&mut beat) => {
+                beat = None;
+                match answered {
+                    Ok(()) => shared.link.answered(shared.clock.now()),
+                    Err(error) => return End::Away(error),
+                }
+            }
+            _ = beats.tick(), if beat.is_none() => beat = Some(ask(shared, patience).boxed()),
             listed = maybe(&mut listing) => {
                 listing = None;
                 if let Err(error) = listed {
@@ -97,10 +113,32 @@ async fn session(shared: &Arc<Shared>) -> End {
     }
 }
 
-/// The list that is being made, if one is.
-async fn maybe<T>(listing: &mut Option<BoxFuture<'_, T>>) -> T {
-    match listing {
-        Some(listing) => listing.await,
+/// How often an engine is asked whether it answers, and how long it may take to: so that an instance is known to be away well
+/// before it counts as vanished.
+fn heartbeat(lost_after: u32) -> (Duration, Duration) {
+    let part =
+        |of: u32, most: u32| Duration::from_secs(u64::from((lost_after / of).clamp(2, most)));
+    (part(6, 10), part(3, 20))
+}
+
+/// Asks whether the engine answers. What it says does not matter.
+async fn ask(shared: &Shared, patience: Duration) -> EngineResult<()> {
+    match tokio::time::timeout(patience, shared.engine.info()).await {
+        Ok(Err(error)) if error.kind == ErrorKind::Unreachable => Err(error),
+        Ok(_) => Ok(()),
+        Err(_) => Err(EngineError::new(
+            "reach",
+            shared.config.instance.name.as_str(),
+            ErrorKind::Unreachable,
+            format!("it has not answered within {} seconds", patience.as_secs()),
+        )),
+    }
+}
+
+/// What is being waited for, if anything is.
+async fn maybe<T>(work: &mut Option<BoxFuture<'_, T>>) -> T {
+    match work {
+        Some(work) => work.await,
         None => std::future::pending().await,
     }
 }

@@ -4,7 +4,9 @@ use super::host;
 use super::report::registered;
 use super::shared::Shared;
 use crate::engine::EngineInfo;
-use crate::model::{Instance, PortSet, Protocol, Resources, Timestamp};
+use crate::model::{
+    Instance, InstanceDesired, InstanceSpec, PortSet, Protocol, Resources, Timestamp,
+};
 
 /// Ports that the ECS agent never gives to tasks: SSH, Docker's two, and its own (semantics §2b, *hostPort*).
 const RESERVED_PORTS: [u16; 6] = [22, 2375, 2376, 51678, 51679, 51680];
@@ -31,8 +33,10 @@ pub(super) fn write(shared: &Shared, connected: bool) {
             registered_at: before.registered_at,
             connected_at: if before.connected == connected {
                 before.connected_at
-            } else {
+            } else if connected {
                 now
+            } else {
+                shared.link.answered_at().unwrap_or(now)
             },
             ..fresh
         },
@@ -46,6 +50,9 @@ pub(super) fn write(shared: &Shared, connected: bool) {
 fn describe(shared: &Shared, info: &EngineInfo, connected: bool, now: Timestamp) -> Instance {
     let spec = &shared.config.instance;
     let mut attributes = attributes(info);
+    if info.is_here {
+        attributes.insert(Instance::HOST.to_owned(), String::new());
+    }
     // The manifest's own win: somebody may know better.
     attributes.extend(spec.attributes.clone());
     Instance {
@@ -73,6 +80,11 @@ fn describe(shared: &Shared, info: &EngineInfo, connected: bool, now: Timestamp)
         registered_at: now,
         connected,
         connected_at: now,
+        spec: Some(InstanceSpec {
+            desired: InstanceDesired::Active,
+            ..spec.clone()
+        }),
+        remote: !info.is_here,
     }
 }
 

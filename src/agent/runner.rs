@@ -126,6 +126,15 @@ impl Agent {
         }
     }
 
+    /// As it is, with another way to secrets. Nobody else may have the agent yet.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Arc<Secrets>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.secrets = secrets;
+        }
+        self
+    }
+
     /// As it is, with a metadata endpoint for its tasks, whose ids are made from this key, and who grants them protection.
     #[must_use]
     pub fn with_metadata(self, key: EndpointKey, protector: Arc<dyn Protector>) -> Self {

@@ -22,7 +22,9 @@ use crate::engine::translate::{Context, EngineFacts};
 use crate::engine::{
     EngineError, EngineInfo, EngineResult, ErrorKind, ObservedVolume, SharedEngine, labels, pause,
 };
-use crate::model::{ClusterName, ClusterSpec, DesiredStatus, InstanceSpec, PulledImages, TaskId};
+use crate::model::{
+    ClusterName, ClusterSpec, DesiredStatus, InstanceSpec, PulledImages, TaskId, Timestamp,
+};
 use crate::secrets::Secrets;
 use crate::store::View;
 
@@ -234,6 +236,8 @@ impl Shared {
 #[derive(Debug, Default)]
 pub(super) struct Link {
     info: Mutex<Option<Arc<EngineInfo>>>,
+    /// When it last answered.
+    answered: Mutex<Option<Timestamp>>,
     state: watch::Sender<Connection>,
     /// Rises with every session: what failed because the engine was away is tried again at once.
     session: AtomicU64,
@@ -255,6 +259,15 @@ impl Link {
 
     pub fn session(&self) -> u64 {
         self.session.load(Ordering::Acquire)
+    }
+
+    /// It answered.
+    pub fn answered(&self, at: Timestamp) {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    pub fn answered_at(&self) -> Option<Timestamp> {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// It answers, and was listed.

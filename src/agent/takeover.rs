@@ -360,6 +360,7 @@ mod tests {
                 owner: "0".repeat(16),
                 created_at,
                 written_by: String::new(),
+                seen: Vec::new(),
             };
             state.meta = Some(Stored {
                 value: Arc::new(meta),

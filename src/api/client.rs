@@ -24,13 +24,16 @@ use super::context::Identity;
 use super::documents::Document;
 use super::ecs;
 use super::frame::FrameCodec;
-use super::server::{BackupRequest, DownLine, DownRequest, ManifestQuery, Manifests};
+use super::server::{
+    BackupRequest, DownLine, DownRequest, ManifestQuery, Manifests, RolloutAnswer, RolloutRequest,
+};
 use super::socket::{check_own_directory, is_live, runtime_dirs};
 use super::status::StatusReport;
 use super::streams::changes::ChangeLine;
 use super::streams::events::{EventLine, EventQuery};
 use super::streams::exec::{ExecRequest, PROTOCOL};
 use super::streams::logs::{LogHeader, LogLine, LogQuery};
+use crate::model::{Asked, ClusterName, RolloutVerb, ServiceName};
 use crate::store::dir::known_as;
 
 /// Which running Longshore is meant.
@@ -98,6 +101,19 @@ impl ClientError {
 fn is_same_directory(one: &Path, other: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| known_as(path));
     real(one) == real(other)
+}
+
+/// A name as a segment of a path.
+fn path_segment(name: &str) -> String {
+    use std::fmt::Write as _;
+    name.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+        text
+    })
 }
 
 fn broken(error: impl std::fmt::Display) -> ClientError {
@@ -352,6 +368,39 @@ impl Client {
         }
         let upgraded = hyper::upgrade::on(response).await.map_err(broken)?;
         Ok(Framed::new(TokioIo::new(upgraded), FrameCodec))
+    }
+
+    /// `POST /v1/services/{cluster}/{name}/{verb}`: asks for something about a service's rollouts.
+    ///
+    /// # Errors
+    /// See [`ClientError`]. Refused with 404: there is no such service or revision; with 409: it makes no sense as things are.
+    pub async fn rollout(
+        &self,
+        cluster: &ClusterName,
+        service: &ServiceName,
+        verb: &RolloutVerb,
+        asked: &Asked,
+    ) -> Result<RolloutAnswer, ClientError> {
+        let to_revision = match verb {
+            RolloutVerb::Undo { to } => *to,
+            _ => None,
+        };
+        let body = serde_json::to_vec(&RolloutRequest {
+            by: asked.by.clone(),
+            reason: asked.reason.clone(),
+            to_revision,
+        });
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!(
+                "/v1/services/{}/{}/{}",
+                path_segment(cluster.as_str()),
+                path_segment(service.as_str()),
+                verb.as_str()
+            ))
+            .header(CONTENT_TYPE, "application/json");
+        let response = self.send(request, body.map_err(broken)?.into()).await?;
+        read_json(response).await
     }
 
     /// `POST /v1/down`: removes everything that the running Longshore owns, and ends it. `say` is told each step. Returns what could not be

@@ -9,10 +9,13 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
-use crate::controller::{RunError, RunOutcome, RunRequest, StopError};
+use crate::controller::{
+    DrainError, RolloutError, RolloutOutcome, RunError, RunOutcome, RunRequest, StopError,
+};
 use crate::engine::SharedEngine;
 use crate::model::{
-    ClusterName, InstanceId, ProtectionError, ProtectionRequest, TaskId, TaskProtection, Timestamp,
+    Asked, ClusterName, InstanceDesired, InstanceId, ProtectionError, ProtectionRequest,
+    RolloutVerb, ServiceName, TaskId, TaskProtection, Timestamp,
 };
 use crate::store::{Revision, View};
 
@@ -144,6 +147,21 @@ impl FolderStatus {
     }
 }
 
+/// Which of several Longshores on one store decides.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LeaderStatus {
+    /// Whether it is the one that answers; else that one stands by.
+    pub leading: bool,
+    /// `process 7 on host`
+    pub name: String,
+    /// The folder of manifests that it follows, on its machine.
+    pub folder: String,
+    /// Since when it leads, by its own clock.
+    #[serde(with = "super::time::rfc3339")]
+    pub since: Timestamp,
+}
+
 /// A pull that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -203,6 +221,30 @@ pub trait Control: Send + Sync + 'static {
         request: ProtectionRequest,
     ) -> Result<Option<TaskProtection>, ProtectionError>;
 
+    /// Records what somebody asks for about a service's rollouts.
+    ///
+    /// # Errors
+    /// See [`RolloutError`].
+    async fn rollout(
+        &self,
+        cluster: &ClusterName,
+        service: &ServiceName,
+        verb: &RolloutVerb,
+        asked: Asked,
+    ) -> Result<RolloutOutcome, RolloutError>;
+
+    /// Makes an instance ACTIVE or DRAINING until its manifest says something new about that.
+    ///
+    /// # Errors
+    /// See [`DrainError`].
+    async fn set_instance(
+        &self,
+        cluster: &ClusterName,
+        instance: &InstanceId,
+        wanted: InstanceDesired,
+        asked: Asked,
+    ) -> Result<Revision, DrainError>;
+
     /// Pulls that are under way.
     fn pulls(&self) -> Vec<PullStatus>;
 
@@ -231,6 +273,11 @@ pub trait Control: Send + Sync + 'static {
 
     /// Ends the process as SIGTERM does: containers keep running.
     fn shutdown(&self);
+
+    /// Who leads, where several may; `None` where nobody else can, or nobody does.
+    fn leader(&self) -> Option<LeaderStatus> {
+        None
+    }
 }
 
 /// The engines of the container instances, for logs and exec. Clones share one map.

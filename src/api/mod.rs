@@ -8,6 +8,7 @@
 //! | `GET /v1/manifests` | enveloped documents with a `status` |
 //! | `GET /v1/events`, `GET /v1/logs` | a JSON object a line |
 //! | `POST /v1/exec` | upgraded to frames: input, output, sizes, exit code |
+//! | `POST /v1/services/{cluster}/{name}/{suspend, resume, pause, unpause, restart, undo, retry}` | [`RolloutAnswer`](server::RolloutAnswer) |
 //! | `GET /v1/state`, `POST /v1/state/backup` | the whole state; nothing |
 //! | `POST /v1/down`, `POST /v1/shutdown` | a JSON object a line; nothing |
 //!
@@ -29,10 +30,10 @@ pub mod status;
 pub mod streams;
 pub mod time;
 
-pub use conditions::{Phase, ServiceSummary, TaskFailure, summaries};
+pub use conditions::{Phase, RolloutFailure, ServiceSummary, TaskFailure, summaries};
 pub use context::{
     ApiContext, Control, Engines, FolderDiagnostic, FolderStatus, HeldResource, Identity,
-    PullStatus,
+    LeaderStatus, PullStatus,
 };
 pub use server::{Server, bind};
 pub use socket::{is_live, runtime_dir, socket_path};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Path as UrlPath, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -28,7 +28,8 @@ use super::streams::events::{EventQuery, events};
 use super::streams::exec::exec;
 use super::streams::logs::{LogQuery, logs};
 use super::streams::{Lines, Refused, check_cluster};
-use crate::model::ClusterName;
+use crate::controller::RolloutError;
+use crate::model::{Asked, ClusterName, RolloutVerb, ServiceName};
 
 /// How long open connections may take to end once the daemon ends.
 const GRACE: Duration = Duration::from_secs(2);
@@ -96,6 +97,10 @@ fn router(context: Serving) -> Router {
         .route("/v1/events", get(events_request))
         .route("/v1/logs", get(logs_request))
         .route("/v1/exec", post(exec_request))
+        .route(
+            "/v1/services/{cluster}/{name}/{verb}",
+            post(rollout_request),
+        )
         .route("/v1/state", get(state_request))
         .route("/v1/state/backup", post(backup_request))
         .route("/v1/down", post(down_request))
@@ -223,6 +228,77 @@ async fn manifests_request(
         items.retain(|document| document.metadata.name == name);
     }
     Ok(Json(Manifests { items }))
+}
+
+/// The body of `POST /v1/services/{cluster}/{name}/{verb}`; it may be empty.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RolloutRequest {
+    /// Who asks.
+    pub by: String,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Of `undo`: the number of the revision to go back to; absent: the one before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_revision: Option<u32>,
+}
+
+/// The answer of `POST /v1/services/{cluster}/{name}/{verb}`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RolloutAnswer {
+    /// What holds from now on, as a sentence.
+    pub message: String,
+    /// Whether that is new.
+    pub changed: bool,
+    /// The state's revision from which it holds.
+    pub revision: u64,
+}
+
+async fn rollout_request(
+    State(context): State<Serving>,
+    UrlPath((cluster, name, verb)): UrlPath<(String, String, String)>,
+    body: Bytes,
+) -> Result<Json<RolloutAnswer>, Refused> {
+    let request: RolloutRequest = if body.is_empty() {
+        RolloutRequest::default()
+    } else {
+        serde_json::from_slice(&body)
+            .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error.to_string()))?
+    };
+    let Some(wanted) = RolloutVerb::parse(&verb, request.to_revision) else {
+        return Err(Refused::not_found(format!(
+            "there is no {verb} of a service: suspend, resume, pause, unpause, restart, undo or retry"
+        )));
+    };
+    check_cluster(&context.view.read(), Some(&cluster))?;
+    let asked = Asked {
+        by: request.by,
+        reason: request.reason,
+        ..Asked::default()
+    };
+    let (cluster, name) = (ClusterName::new(cluster), ServiceName::new(name));
+    let done = context
+        .control
+        .rollout(&cluster, &name, &wanted, asked)
+        .await;
+    let done = done.map_err(|error| {
+        let status = match error {
+            RolloutError::NoSuchService(..) | RolloutError::NoSuchRevision(_) => {
+                StatusCode::NOT_FOUND
+            }
+            RolloutError::NotNow(_) => StatusCode::CONFLICT,
+            RolloutError::NotReady | RolloutError::Ending => StatusCode::SERVICE_UNAVAILABLE,
+            RolloutError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Refused::new(status, error.to_string())
+    })?;
+    Ok(Json(RolloutAnswer {
+        message: done.message,
+        changed: done.changed,
+        revision: done.revision,
+    }))
 }
 
 async fn changes_request(State(context): State<Serving>) -> Response {

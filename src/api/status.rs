@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::conditions::{ServiceSummary, summaries};
-use super::context::{ApiContext, FolderStatus, Identity, PullStatus};
+use super::context::{ApiContext, FolderStatus, Identity, LeaderStatus, PullStatus};
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct StatusReport {
     /// Why the store cannot be followed at present, and this may be old.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale: Option<String>,
+    /// Who leads, where several Longshores share the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leader: Option<LeaderStatus>,
 }
 
 /// The report as of now.
@@ -43,5 +46,6 @@ pub fn report(context: &ApiContext) -> StatusReport {
         pulls: context.control.pulls(),
         revision,
         stale,
+        leader: context.control.leader(),
     }
 }

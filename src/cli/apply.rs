@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use super::{CommandResult, Failure, Globals, logging, output, services};
 use crate::api::client::Client;
 use crate::api::{self, FolderStatus, PullStatus, ServiceSummary, StatusReport};
 use crate::clock::{Clock, SystemClock};
-use crate::daemon::{self, Daemon, Mode, Shared, StartError};
+use crate::daemon::preview::{self, PlanDocument};
+use crate::daemon::{self, Daemon, End, Mode, Shared, StartError};
 use crate::manifest::source;
 use crate::model::Timestamp;
 use crate::store::dir::known_as;
@@ -33,6 +34,9 @@ pub struct ApplyArgs {
     /// Seconds until a service that is not steady is a failure
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     timeout: u64,
+    /// Do what this plan says (`longshore plan --out FILE`), or refuse if folder or state have moved since
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
 }
 
 /// How far it is, whoever does the work.
@@ -56,12 +60,32 @@ impl Progress {
         }
     }
 
-    fn is_steady(&self) -> bool {
+    /// Whether nothing more comes of the folder by itself.
+    fn is_settled(&self) -> bool {
+        // Where no engine answers, nothing is known of any service, which is not the same as none being there.
+        let unknown = self.services.is_empty() && !self.waiting.is_empty();
         self.folder.applied
+            && !unknown
             && self
                 .services
                 .iter()
-                .all(|s| s.steady || s.status == "INACTIVE")
+                .all(|s| s.is_settled() || s.status == "INACTIVE")
+    }
+
+    /// What does not run as the folder says, and why.
+    fn differs(&self) -> Vec<String> {
+        let all = self.services.iter().filter(|s| s.status != "INACTIVE");
+        all.flat_map(|service| {
+            let mut lines: Vec<String> = service
+                .differs()
+                .into_iter()
+                .map(|why| format!("service {}: {why}", service.name))
+                .collect();
+            let said = service.failed.iter().flat_map(|f| &f.last_log_lines);
+            lines.extend(said.map(|line| format!("  | {line}")));
+            lines
+        })
+        .collect()
     }
 }
 
@@ -76,10 +100,14 @@ impl From<StatusReport> for Progress {
     }
 }
 
-/// Exit 0 when every service is steady; 1 with the cause and the last log lines when one is not, or a manifest is invalid.
+/// Exit 0 when every service is steady at what the folder says; 1 with the cause and the last log lines when one is not, also
+/// when it was rolled back and serves, or a manifest is invalid.
 pub async fn run(args: ApplyArgs, globals: &Globals) -> CommandResult {
     check(&args.start.dir, globals)?;
-    let options = args.start.options(globals, Mode::Follow);
+    let mut options = args.start.options(globals, Mode::Follow)?;
+    if let Some(file) = &args.plan {
+        options.only = Some(planned(file, &args.start.dir, globals).await?);
+    }
     if args.start.engine == super::start::EngineName::Simulated {
         tracing::warn!("the engine is simulated: nothing real runs");
     }
@@ -94,7 +122,9 @@ pub async fn run(args: ApplyArgs, globals: &Globals) -> CommandResult {
             result
         }
         Err(StartError::InUse(_)) => there(&args, globals).await,
-        Err(StartError::Other(message)) => Err(Failure::could_not_run(message)),
+        Err(error @ (StartError::Other(_) | StartError::Ended)) => {
+            Err(Failure::could_not_run(error))
+        }
     }
 }
 
@@ -120,6 +150,28 @@ fn check(dir: &Path, globals: &Globals) -> CommandResult {
         ));
     }
     Ok(())
+}
+
+/// The hash of the folder that a plan is of, where the plan would be the same now.
+async fn planned(file: &Path, dir: &Path, globals: &Globals) -> Result<String, Failure> {
+    let shown = file.display();
+    let could_not =
+        |error: &dyn std::fmt::Display| Failure::could_not_run(format!("{shown}: {error}"));
+    let text = std::fs::read_to_string(file).map_err(|error| could_not(&error))?;
+    let plan = PlanDocument::parse(&text).map_err(|error| could_not(&error))?;
+    let looked = preview::look(dir, &globals.into(), globals.store()?)
+        .await
+        .map_err(Failure::could_not_run)?;
+    let now = PlanDocument::of(&preview::of(&looked), &looked.scan);
+    let moved = plan.moved(&now);
+    if moved.is_empty() {
+        return Ok(plan.folder_hash);
+    }
+    Err(Failure::findings(format!(
+        "nothing was changed: the plan in {shown} does not hold any more\n  {}\nmake a new one: longshore plan {} --out {shown}",
+        moved.join("\n  "),
+        dir.display()
+    )))
 }
 
 /// Does it in this process.
@@ -152,7 +204,10 @@ async fn here(daemon: &Daemon, args: &ApplyArgs, globals: &Globals) -> CommandRe
     tokio::select! {
         result = look => result,
         result = follow(receiver, args.timeout, globals) => result,
-        reason = daemon.ended() => Err(Failure::could_not_run(reason.unwrap_or_else(|| "it was asked to end".to_owned()))),
+        end = daemon.ended() => Err(Failure::could_not_run(match end {
+            End::Asked => "it was asked to end".to_owned(),
+            End::Failed(why) | End::StoodDown(why) => why,
+        })),
     }
 }
 
@@ -201,11 +256,11 @@ async fn follow(
 ) -> CommandResult {
     let mut screen = Screen::new(globals);
     let mut messages = Messages::intercept();
-    let steady = async {
+    let settled = async {
         loop {
             let now = progress.borrow_and_update().clone();
             screen.show(&now);
-            if now.is_steady() {
+            if now.is_settled() {
                 return now;
             }
             tokio::select! {
@@ -217,13 +272,17 @@ async fn follow(
         }
     };
     let result = tokio::select! {
-        done = steady => Ok(done),
+        done = settled => Ok(done),
         () = tokio::time::sleep(Duration::from_secs(seconds)) => Err("time is up"),
         () = asked_to_stop() => Err("interrupted"),
     };
     drop(messages);
     screen.end();
     match result {
+        Ok(done) if !done.differs().is_empty() => Err(Failure::findings(format!(
+            "what runs is not what the folder says\n{}",
+            done.differs().join("\n")
+        ))),
         Ok(done) => {
             let count = done
                 .services

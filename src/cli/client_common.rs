@@ -131,7 +131,14 @@ impl Way {
 /// # Errors
 /// Nothing is called so, with the nearest name; or two things are, with both.
 pub fn select(kind: Kind, documents: Vec<Document>, name: &str) -> Result<Vec<Document>, Failure> {
-    let named = Named::parse(name);
+    let mut named = Named::parse(name);
+    if kind == Kind::Service
+        && named.kind.is_none()
+        && let Some((cluster, service)) = named.name.split_once('/')
+    {
+        named.cluster = Some(cluster);
+        named.name = service;
+    }
     let in_cluster = |document: &Document| {
         named
             .cluster

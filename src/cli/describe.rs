@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::client_common::{cluster_of, failure, fetch, find, now, select, typed};
-use super::get::{phase_tone, short, table};
+use super::get::{failed_of, phase_tone, short, table};
 use super::output::{Tone, age, write_stdout};
 use super::{CommandResult, Failure, Globals};
 use crate::api::client::Client;
@@ -170,8 +170,10 @@ impl Page {
         self.heading("Conditions");
         for c in conditions {
             let tone = match (c.kind.as_str(), c.status.as_str()) {
-                ("Steady", "True") => Tone::Good,
-                ("Steady" | "ServingLastGood" | "Throttled", _) => Tone::Warn,
+                ("Steady" | "Connected", "True") => Tone::Good,
+                ("Steady" | "ServingLastGood" | "Throttled" | "Draining" | "NotDeclared", _) => {
+                    Tone::Warn
+                }
                 _ => Tone::Bad,
             };
             self.line(2, &format!("{}={}: {}", c.kind, c.status, c.message), tone);
@@ -302,12 +304,19 @@ impl Page {
             2,
             &format!(
                 "{} {} {} {}: {} desired, {} running, {} healthy, {} pending, {} failed; begun {started} ago",
-                d.id, d.status, d.task_definition, d.rollout_state, d.desired_count, d.running_count, d.healthy_count, d.pending_count, d.failed_tasks
+                d.id, d.status, d.task_definition, d.rollout_state, d.desired_count, d.running_count, d.healthy_count, d.pending_count, failed_of(d)
             ),
             tone,
         );
         if !d.rollout_state_reason.is_empty() {
             self.line(4, &d.rollout_state_reason, Tone::Plain);
+        }
+        for (container, digest) in &d.digests {
+            self.line(
+                4,
+                &format!("container {container} runs {digest}"),
+                Tone::Faint,
+            );
         }
     }
 
@@ -497,6 +506,7 @@ impl Page {
             ),
         );
         self.field("Ports", s.reserved_ports.join(", "));
+        self.conditions(&s.conditions);
         if !s.attributes.is_empty() {
             self.heading("Attributes");
             for (name, value) in &s.attributes {

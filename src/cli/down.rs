@@ -47,8 +47,9 @@ async fn alone(args: &DownArgs, globals: &Globals) -> Result<Vec<String>, Failur
         allow_empty: true,
         take_over: false,
         poll: false,
+        source: None,
     };
-    let daemon = start(start_args.options(globals, Mode::Remove)).await?;
+    let daemon = start(start_args.options(globals, Mode::Remove)?).await?;
     let (say, mut said) = mpsc::unbounded_channel::<String>();
     let talk = tokio::spawn(async move {
         while let Some(line) = said.recv().await {

@@ -105,6 +105,7 @@ pub async fn run(args: GetArgs, globals: &Globals) -> CommandResult {
         return watch::run(&args, &client, globals).await;
     }
     let documents = args.fetch(&client, globals).await?;
+    say_standing(&client).await;
     match args.output {
         Output::Table | Output::Wide => {
             if documents.is_empty() {
@@ -112,7 +113,11 @@ pub async fn run(args: GetArgs, globals: &Globals) -> CommandResult {
                 return Ok(());
             }
             let wide = args.output == Output::Wide;
+            let loud = standing_out(&documents);
             table(args.kind, documents, wide, now())?.print(globals);
+            for line in loud {
+                message(&Tone::Bad.paint(&line, globals.colour_on_stderr()));
+            }
         }
         Output::Json => {
             let shapes = ecs_shapes(&client, args.kind, &documents).await?;
@@ -124,6 +129,50 @@ pub async fn run(args: GetArgs, globals: &Globals) -> CommandResult {
         }
     }
     Ok(())
+}
+
+/// Says whose word it is: that of a Longshore which only looks, or one that has not seen its store for a while.
+async fn say_standing(client: &Client) {
+    let Ok(status) = client.status().await else {
+        return;
+    };
+    if let Some(leader) = status.leader.filter(|leader| !leader.leading) {
+        message(&format!(
+            "standing by: {} leads since {}, with the folder {}",
+            leader.name, leader.since, leader.folder
+        ));
+    }
+    if let Some(why) = status.stale {
+        message(&format!("this may be old: {why}"));
+    }
+}
+
+/// Why services do not run what the folder says, or not where, and stay so until somebody does something: a line for each
+/// reason (P7).
+fn standing_out(documents: &[Document]) -> Vec<String> {
+    const KINDS: [&str; 5] = [
+        "DeploymentFailed",
+        "Paused",
+        "Undone",
+        "Suspended",
+        "PlacementFailing",
+    ];
+    let mut lines = Vec::new();
+    for document in documents
+        .iter()
+        .filter(|d| d.kind == Kind::Service.as_str())
+    {
+        let conditions = document.status["conditions"].as_array();
+        for condition in conditions.into_iter().flatten() {
+            let kind = condition["type"].as_str().unwrap_or_default();
+            if KINDS.contains(&kind) {
+                let message = condition["message"].as_str().unwrap_or_default();
+                let (cluster, name) = (cluster_of(document), &document.metadata.name);
+                lines.push(format!("{cluster}/{name}: {message}"));
+            }
+        }
+    }
+    lines
 }
 
 /// One YAML document a thing.
@@ -266,7 +315,7 @@ fn clusters(documents: &[Document<ClusterStatus>], wide: bool) -> Table {
 pub fn phase_tone(phase: &str) -> Tone {
     match phase {
         "steady" => Tone::Good,
-        "failed" | "throttled" => Tone::Bad,
+        "failed" | "rolling back" | "rolled back" | "throttled" => Tone::Bad,
         "inactive" => Tone::Faint,
         _ => Tone::Warn,
     }
@@ -290,10 +339,11 @@ fn services(documents: &[Document<ServiceStatusDoc>], wide: bool, now: Timestamp
         let tone = phase_tone(&s.phase);
         // What is served is not what the folder says: that must not look well.
         let held = s.conditions.iter().any(|c| c.kind == "ServingLastGood");
-        let state = if held {
-            (format!("{}, last good", s.phase), Tone::Warn)
-        } else {
-            (s.phase.clone(), tone)
+        let undone = s.conditions.iter().any(|c| c.kind == "Undone") && s.phase != "undone";
+        let state = match (held, undone) {
+            (true, _) => (format!("{}, last good", s.phase), Tone::Warn),
+            (false, true) => (format!("{}, undone", s.phase), Tone::Warn),
+            (false, false) => (s.phase.clone(), tone),
         };
         let healthy = if s.healthy_count < s.desired_count {
             tone
@@ -417,6 +467,14 @@ pub fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
+/// `2`, or `2 of 3` where so many are too many.
+pub fn failed_of(s: &DeploymentStatusDoc) -> String {
+    match s.failed_threshold {
+        Some(most) => format!("{} of {most}", s.failed_tasks),
+        None => s.failed_tasks.to_string(),
+    }
+}
+
 fn deployments(documents: &[Document<DeploymentStatusDoc>], wide: bool, now: Timestamp) -> Table {
     let mut table = header(
         &[
@@ -444,7 +502,7 @@ fn deployments(documents: &[Document<DeploymentStatusDoc>], wide: bool, now: Tim
             cell(s.healthy_count),
             cell(s.pending_count),
             (
-                s.failed_tasks.to_string(),
+                failed_of(s),
                 if s.failed_tasks > 0 {
                     Tone::Bad
                 } else {
@@ -512,81 +570,4 @@ fn instances(documents: &[Document<InstanceStatusDoc>], wide: bool, now: Timesta
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn service(phase: &str, healthy: u32) -> Document {
-        serde_json::from_value(json!({
-            "apiVersion": "longshore/v1",
-            "kind": "Service",
-            "metadata": {"name": "web"},
-            "spec": {"taskDefinition": "web", "desiredCount": 3},
-            "status": {
-                "cluster": "default", "phase": phase, "desiredCount": 3, "runningCount": 3,
-                "healthyCount": healthy, "pendingCount": 0, "taskDefinition": "web:2",
-                "images": ["busybox:1.36.1"], "createdAt": "2026-01-01T00:00:00.000Z",
-            },
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_table_has_a_row_a_thing_and_wide_has_more_columns() {
-        let now = Timestamp::parse_rfc3339("2026-01-01T00:05:00Z").unwrap();
-        let of = |wide| {
-            table(Kind::Service, vec![service("steady", 3)], wide, now)
-                .unwrap()
-                .plain()
-        };
-        assert_eq!(
-            of(false),
-            "CLUSTER  NAME  STATE   DESIRED  RUNNING  HEALTHY  PENDING  REVISION  AGE\n\
-             default  web   steady  3        3        3        0        web:2     5m\n"
-        );
-        assert!(of(true).contains("busybox:1.36.1"));
-    }
-
-    #[test]
-    fn a_services_tasks_are_listed_without_the_stopped_ones_and_a_named_task_as_it_is() {
-        let task = |id: &str, status: &str| -> Document {
-            serde_json::from_value(json!({
-                "apiVersion": "longshore/v1", "kind": "Task", "metadata": {"name": id},
-                "status": {"service": "web", "lastStatus": status},
-            }))
-            .unwrap()
-        };
-        let names = |mut tasks: Vec<Document>, name: &str| {
-            leave_out_stopped(&mut tasks, name);
-            tasks
-                .into_iter()
-                .map(|t| t.metadata.name)
-                .collect::<Vec<_>>()
-        };
-        let both = vec![task("ab12", "RUNNING"), task("cd34", "STOPPED")];
-        assert_eq!(names(both, "web"), ["ab12"]);
-        assert_eq!(names(vec![task("cd34", "STOPPED")], "cd"), ["cd34"]);
-    }
-
-    #[test]
-    fn yaml_is_the_envelope_and_several_are_several_documents() {
-        let text = yaml(&[service("steady", 3), service("deploying", 1)]).unwrap();
-        assert!(
-            text.starts_with("apiVersion: longshore/v1\nkind: Service\n"),
-            "{text}"
-        );
-        assert_eq!(text.matches("\n---\n").count(), 1);
-        assert!(text.contains("healthyCount: 1"));
-    }
-
-    #[test]
-    fn a_service_that_serves_its_last_good_version_says_so_in_its_state() {
-        let mut held = service("steady", 3);
-        held.status["conditions"] =
-            json!([{"type": "ServingLastGood", "status": "True", "message": ""}]);
-        let now = Timestamp::from_millis(0);
-        let text = table(Kind::Service, vec![held], false, now)
-            .unwrap()
-            .plain();
-        assert!(text.contains("steady, last good"), "{text}");
-    }
-}
+mod tests;

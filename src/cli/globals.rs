@@ -3,6 +3,9 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+use super::Failure;
+use crate::store::etcd;
+
 /// How messages of the program itself are written to stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {
@@ -35,6 +38,43 @@ pub struct Globals {
         hide_env_values = true
     )]
     pub state_dir: Option<PathBuf>,
+    /// Keep the state in etcd, shared with other Longshores of which one leads: etcd://HOST:PORT[,HOST:PORT…][/PREFIX], or etcds://
+    /// with TLS
+    #[arg(
+        long,
+        global = true,
+        env = "LONGSHORE_STORE",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub store: Option<String>,
+    /// Authorities that may have signed etcd's certificate; this machine's own when absent
+    #[arg(
+        long,
+        global = true,
+        env = "LONGSHORE_STORE_CA",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    pub store_ca: Option<PathBuf>,
+    /// Our certificate for etcd, where it asks for one
+    #[arg(
+        long,
+        global = true,
+        env = "LONGSHORE_STORE_CERT",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    pub store_cert: Option<PathBuf>,
+    /// The certificate's key
+    #[arg(
+        long,
+        global = true,
+        env = "LONGSHORE_STORE_KEY",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    pub store_key: Option<PathBuf>,
     /// Only this cluster
     #[arg(long, global = true, value_name = "NAME")]
     pub cluster: Option<String>,
@@ -55,7 +95,50 @@ pub struct Globals {
     pub verbose: u8,
 }
 
+/// Who we are to an etcd with authentication: a user, and the password. Not options, because everybody can read those.
+const STORE_USER: &str = "LONGSHORE_STORE_USER";
+const STORE_PASSWORD: &str = "LONGSHORE_STORE_PASSWORD";
+
 impl Globals {
+    /// The etcd that the state is in, if it is.
+    ///
+    /// # Errors
+    /// What does not fit together, with what to do.
+    pub fn store(&self) -> Result<Option<etcd::Options>, Failure> {
+        let text = self.store.as_deref().filter(|text| !text.is_empty());
+        let Some(text) = text else {
+            return Ok(None);
+        };
+        let mut options = etcd::Options::parse(text).map_err(Failure::could_not_run)?;
+        let (ca, cert, key) = (&self.store_ca, &self.store_cert, &self.store_key);
+        match &mut options.tls {
+            Some(files) => {
+                *files = etcd::TlsFiles {
+                    ca: ca.clone(),
+                    cert: cert.clone(),
+                    key: key.clone(),
+                };
+            }
+            None if ca.is_some() || cert.is_some() || key.is_some() => {
+                return Err(Failure::could_not_run(
+                    "--store-ca, --store-cert and --store-key are for TLS: write the store as etcds://",
+                ));
+            }
+            None => {}
+        }
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        options.user = match (variable(STORE_USER), variable(STORE_PASSWORD)) {
+            (Some(name), Some(password)) => Some(etcd::User { name, password }),
+            (None, None) => None,
+            _ => {
+                return Err(Failure::could_not_run(format!(
+                    "{STORE_USER} and {STORE_PASSWORD} go together: set both, or neither"
+                )));
+            }
+        };
+        Ok(Some(options))
+    }
+
     /// Whether text for people on stdout may be coloured.
     pub fn colour_on_stdout(&self) -> bool {
         self.colour_wanted() && std::io::stdout().is_terminal()

@@ -3,7 +3,7 @@
 //! Exit codes, everywhere: 0 done; 1 findings (a manifest is invalid, a service is not steady, a name does not exist);
 //! 2 could not run (bad usage, no engine, no Longshore running, a folder that belongs to somebody else).
 //! `exec` passes the command's own code through, `run-task --wait` the essential container's; 125 there is a task that did not
-//! start.
+//! start. With `--exit-code`, `plan` and `diff` exit as `diff` programs of other tools do: 0 nothing, 2 something, 1 anything wrong.
 
 use std::process::ExitCode;
 
@@ -13,8 +13,11 @@ mod apply;
 mod client_common;
 mod completions;
 mod describe;
+mod diff;
 mod doctor;
 mod down;
+mod drain;
+mod edit;
 mod events;
 mod exec;
 mod explain;
@@ -26,14 +29,18 @@ mod logging;
 mod logs;
 pub mod output;
 mod plan;
+mod rollout;
 mod run;
 mod run_task;
 mod scale;
 mod schema;
 mod services;
+mod set_image;
+mod simulate;
 mod start;
 mod state;
 mod stop;
+mod subject;
 mod validate;
 
 pub use globals::Globals;
@@ -90,6 +97,10 @@ enum Command {
     Validate(validate::ValidateArgs),
     /// Show what `run` would do; change nothing
     Plan(plan::PlanArgs),
+    /// Show how a service differs from what the folder says; change nothing
+    Diff(diff::DiffArgs),
+    /// Try a folder in virtual time: does it converge, what does it promise, what if an instance dies
+    Simulate(simulate::SimulateArgs),
     /// Keep containers at what a folder of manifests declares, until stopped
     Run(run::RunArgs),
     /// Converge once: exit 0 when every service is steady
@@ -102,13 +113,27 @@ enum Command {
     Events(events::EventsArgs),
     /// Show the output of tasks
     Logs(logs::LogsArgs),
+    /// Follow, list, pause, restart or undo the rollouts of a service
+    Rollout(rollout::RolloutArgs),
+    /// Try again what failed, and start at once what is held back
+    Retry(rollout::FollowArgs),
+    /// Do nothing at all about a service, until it is resumed
+    Suspend(rollout::AskArgs),
+    /// Keep a suspended service at what the folder says again
+    Resume(rollout::FollowArgs),
     /// Run a command in a container of a task
     Exec(exec::ExecArgs),
     /// Run a task once
     RunTask(run_task::RunTaskArgs),
     /// Stop a task; its service, if it has one, starts another
     Stop(stop::StopArgs),
-    /// Say which file and line to edit to change a service's desired count
+    /// Write another image into a manifest, comments kept: what a CI job runs after a build
+    SetImage(set_image::SetImageArgs),
+    /// Let container instances take no new tasks, and move those of services away
+    Drain(drain::DrainArgs),
+    /// Let container instances take tasks again
+    Activate(drain::DrainArgs),
+    /// Say which line to edit to change a service's desired count, or write it there
     Scale(scale::ScaleArgs),
     /// Stop and remove everything that this folder's Longshore created, and nothing else
     Down(down::DownArgs),
@@ -170,15 +195,24 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Init(args) => init::run(&args),
         Command::Validate(args) => validate::run(&args, &globals),
         Command::Plan(args) => plan::run(args, &globals).await,
+        Command::Diff(args) => diff::run(args, &globals).await,
+        Command::Simulate(args) => simulate::run(args, &globals).await,
         Command::Run(args) => run::run(args, &globals).await,
         Command::Apply(args) => apply::run(args, &globals).await,
         Command::Get(args) => get::run(args, &globals).await,
         Command::Describe(args) => describe::run(args, &globals).await,
         Command::Events(args) => events::run(args, &globals).await,
         Command::Logs(args) => logs::run(args, &globals).await,
+        Command::Rollout(args) => rollout::run(args, &globals).await,
+        Command::Retry(args) => rollout::retry(args, &globals).await,
+        Command::Suspend(args) => rollout::suspend(args, &globals).await,
+        Command::Resume(args) => rollout::resume(args, &globals).await,
         Command::Exec(args) => exec::run(args, &globals).await,
         Command::RunTask(args) => run_task::run(args, &globals).await,
         Command::Stop(args) => stop::run(args, &globals).await,
+        Command::SetImage(args) => set_image::run(&args, &globals).await,
+        Command::Drain(args) => drain::drain(&args, &globals).await,
+        Command::Activate(args) => drain::activate(&args, &globals).await,
         Command::Scale(args) => scale::run(&args, &globals).await,
         Command::Down(args) => down::run(args, &globals).await,
         Command::Schema(args) => schema::run(&args),

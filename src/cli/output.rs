@@ -242,6 +242,13 @@ impl Table {
                 }
             }));
         }
+        // Nothing is cut; what is a little too wide for the terminal is drawn closer together.
+        let whole: usize = self.widths().iter().map(|w| w + PADDING).sum();
+        if texts == 0 && whole > usize::from(columns) {
+            for column in table.column_iter_mut() {
+                column.set_padding((0, 1));
+            }
+        }
         format!("{table}\n")
     }
 }

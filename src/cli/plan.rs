@@ -1,29 +1,122 @@
-//! `longshore plan [DIR]`: what `run` would do now. Changes nothing, ever (P6).
+//! `longshore plan [DIR]`: what `run` would do, in order. Changes nothing, ever (P6).
 
 use std::path::PathBuf;
 
+use super::output::Tone;
 use super::{CommandResult, Failure, Globals, output};
-use crate::daemon::preview;
+use crate::daemon::preview::{self, PlanDocument, PlannedService, Preview};
 use crate::diagnostic::Severity;
+
+/// How to print a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Format {
+    /// One line an action, with its cause
+    #[default]
+    Text,
+    /// One document, as --out writes it
+    Json,
+}
 
 /// Arguments of `plan`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Lines are in the order in which things are done: those without `then` at once, those with `then` once the step \
+before is done, if all goes well. Warnings on stderr tell where fewer tasks than wanted are healthy on the way, or where \
+a service does not come to rest.\n\n\
+Exit codes: 0 done, 1 manifests are invalid, 2 could not run.\nWith --exit-code: 0 nothing to do, 2 something to do, 1 \
+anything wrong."
+)]
 pub struct PlanArgs {
     /// Folder of manifests
     #[arg(default_value = "manifests", value_name = "DIR")]
     dir: PathBuf,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+    /// Exit 0 when there is nothing to do, 2 when there is, 1 when anything is wrong
+    #[arg(long)]
+    exit_code: bool,
+    /// Keep the plan for `longshore apply --plan FILE`, which refuses once folder or state have moved
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
-/// Prints one line an action, with its cause. Exit 0 also when there is something to do; 1 when manifests are invalid.
+/// Prints it. Exit 0 also when there is something to do, unless asked otherwise; 1 when manifests are invalid.
 pub async fn run(args: PlanArgs, globals: &Globals) -> CommandResult {
-    let preview = preview::of(&args.dir, &globals.into())
+    match show(&args, globals).await {
+        Ok(changes) if changes && args.exit_code => Err(Failure::Code(2)),
+        Ok(_) => Ok(()),
+        // 2 means something else here.
+        Err(Failure::CouldNotRun(message)) if args.exit_code => {
+            Err(Failure::findings(format!("error: {message}")))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Whether there is something to do.
+async fn show(args: &PlanArgs, globals: &Globals) -> Result<bool, Failure> {
+    let looked = preview::look(&args.dir, &globals.into(), globals.store()?)
         .await
         .map_err(Failure::could_not_run)?;
+    let preview = preview::of(&looked);
+    let document = PlanDocument::of(&preview, &looked.scan);
+    say(&preview, globals);
+    match args.output {
+        Format::Text => {
+            for service in &preview.services {
+                for line in service.lines() {
+                    output::line(&format!("{}: {line}", service.key()));
+                }
+            }
+        }
+        Format::Json => output::line(&json(&document)?),
+    }
+    warn(&preview.services, globals.colour_on_stderr());
     let errors = preview
         .diagnostics
         .iter()
         .filter(|d| d.severity == Severity::Error)
         .count();
+    if !document.changes {
+        output::message("nothing to do");
+    }
+    if errors > 0 {
+        return Err(Failure::findings(format!(
+            "{}: what they are in is kept as it was{}",
+            output::count(errors, "error"),
+            if args.out.is_some() {
+                "; no plan was written"
+            } else {
+                ""
+            }
+        )));
+    }
+    if let Some(out) = &args.out {
+        std::fs::write(out, json(&document)? + "\n").map_err(|error| {
+            Failure::could_not_run(format!("cannot write {}: {error}", out.display()))
+        })?;
+        output::message(&format!(
+            "`longshore apply {} --plan {}` does exactly this, or refuses",
+            args.dir.display(),
+            out.display()
+        ));
+    }
+    if args.exit_code && !document.changes && !preview.failed.is_empty() {
+        return Err(Failure::findings(format!(
+            "what the folder asks for was given up: {}",
+            preview.failed.join(", ")
+        )));
+    }
+    Ok(document.changes)
+}
+
+fn json(document: &PlanDocument) -> Result<String, Failure> {
+    serde_json::to_string_pretty(document).map_err(Failure::could_not_run)
+}
+
+/// What there is to say before the plan.
+fn say(preview: &Preview, globals: &Globals) {
     if !preview.diagnostics.is_empty() {
         output::write_stderr(
             super::validate::human(&preview.diagnostics, globals.colour_on_stderr()).as_bytes(),
@@ -32,22 +125,17 @@ pub async fn run(args: PlanArgs, globals: &Globals) -> CommandResult {
     for held in &preview.held {
         output::message(&format!("kept at its last good version: {held}"));
     }
-    for (service, lines) in &preview.services {
-        for line in lines {
-            output::line(&format!("{service}: {line}"));
-        }
-    }
     for note in &preview.notes {
         output::message(note);
     }
-    if preview.services.iter().all(|(_, lines)| lines.is_empty()) {
-        output::message("nothing to do");
+}
+
+/// What to look at before it is done.
+fn warn(services: &[PlannedService], colour: bool) {
+    for service in services {
+        for warning in &service.warnings {
+            let warning = format!("warning: {}: {warning}", service.key());
+            output::message(&Tone::Warn.paint(&warning, colour));
+        }
     }
-    if errors > 0 {
-        return Err(Failure::findings(format!(
-            "{}: what they are in is kept as it was",
-            output::count(errors, "error")
-        )));
-    }
-    Ok(())
 }

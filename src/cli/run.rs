@@ -1,6 +1,7 @@
 //! `longshore run [DIR]`: the long-running reconciler.
 
 use std::io::IsTerminal;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,13 @@ use tokio::sync::mpsc;
 use super::live::{Live, size};
 use super::start::{StartArgs, asked_to_stop, held, start};
 use super::{CommandResult, Failure, Globals, logging, services};
-use crate::daemon::{Daemon, EngineChoice, Mode, Shared};
+use crate::daemon::{Daemon, End, EngineChoice, Mode, Options, Shared};
 use crate::model::EventLevel;
 use crate::store::keys::Key;
 use crate::store::view::Changed;
+
+/// Pause between standing down and standing by.
+const BETWEEN: Duration = Duration::from_secs(1);
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -22,9 +26,37 @@ pub struct RunArgs {
     start: StartArgs,
 }
 
-/// Runs until SIGTERM or SIGINT; containers keep running.
+/// Runs until SIGTERM or SIGINT; containers keep running. Where others share the store it stands by, leads, and stands by again when
+/// it has lost the lead.
 pub async fn run(args: RunArgs, globals: &Globals) -> CommandResult {
-    let daemon = start(args.start.options(globals, Mode::Follow)).await?;
+    let options = Options {
+        stand_by: true,
+        ..args.start.options(globals, Mode::Follow)?
+    };
+    // From the very beginning: a signal between two lives must not be missed.
+    let mut asked = pin!(asked_to_stop());
+    loop {
+        let daemon = tokio::select! {
+            daemon = start(options.clone()) => daemon?,
+            () = &mut asked => {
+                tracing::info!("stopped while standing by");
+                return Ok(());
+            }
+        };
+        let Some(why) = live(daemon, globals, asked.as_mut()).await? else {
+            return Ok(());
+        };
+        tracing::warn!("{why}; standing down, and by. Containers keep running");
+        tokio::time::sleep(BETWEEN).await;
+    }
+}
+
+/// One life as the one that decides; returns why another may decide by now, where that is why it ended.
+async fn live(
+    daemon: Daemon,
+    globals: &Globals,
+    asked: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Option<String>, Failure> {
     let shared = Arc::clone(daemon.shared());
     tracing::info!(
         folder = %shared.folder.display(),
@@ -36,7 +68,7 @@ pub async fn run(args: RunArgs, globals: &Globals) -> CommandResult {
     let live = (std::io::stderr().is_terminal() && globals.verbose == 0)
         .then(|| tokio::spawn(show_table(Arc::clone(&shared), globals.colour_on_stderr())));
 
-    let result = wait(&daemon).await;
+    let result = wait(&daemon, asked).await;
 
     events.abort();
     if let Some(live) = live {
@@ -52,7 +84,7 @@ pub async fn run(args: RunArgs, globals: &Globals) -> CommandResult {
         .filter(|t| crate::api::conditions::is_running(t))
         .count();
     daemon.stop().await;
-    if result.is_ok() && running > 0 {
+    if matches!(result, Ok(None)) && running > 0 {
         tracing::info!("{}", last_words(shared.options.engine, running));
     }
     result
@@ -71,7 +103,10 @@ fn last_words(engine: EngineChoice, running: usize) -> String {
     }
 }
 
-async fn wait(daemon: &Daemon) -> CommandResult {
+async fn wait(
+    daemon: &Daemon,
+    asked: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Option<String>, Failure> {
     let mut instances = daemon.instances();
     let refused = async {
         loop {
@@ -84,8 +119,12 @@ async fn wait(daemon: &Daemon) -> CommandResult {
         }
     };
     tokio::select! {
-        () = asked_to_stop() => Ok(()),
-        reason = daemon.ended() => reason.map_or(Ok(()), |r| Err(Failure::could_not_run(r))),
+        () = asked => Ok(None),
+        end = daemon.ended() => match end {
+            End::Asked => Ok(None),
+            End::StoodDown(why) => Ok(Some(why)),
+            End::Failed(why) => Err(Failure::could_not_run(why)),
+        },
         reason = refused => Err(Failure::could_not_run(reason)),
     }
 }

@@ -1,11 +1,16 @@
-//! `longshore scale SERVICE [COUNT]`: the folder is the truth, so this says which line of it to edit.
+//! `longshore scale SERVICE [COUNT]`: the folder is the truth, so this says which line of it to edit, or edits it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{CommandResult, Failure, Globals, output};
-use crate::api::client::Client;
+use serde_json::json;
+
+use super::edit::{Folder, Found, place, refused, told};
+use super::subject::{Subject, folder};
+use super::{CommandResult, Globals, output};
 use crate::diagnostic::SourceFile;
+use crate::manifest::edit;
+use crate::manifest::types::Kind;
 use crate::manifest::yaml::{self, Node};
 use crate::model::{ServiceSpec, Source};
 
@@ -16,47 +21,25 @@ pub struct ScaleArgs {
     service: String,
     /// The count that you want
     count: Option<u32>,
-    /// Folder of manifests; a running Longshore knows its own
-    #[arg(long, value_name = "DIR")]
+    /// Write the count into the manifest, comments and order kept
+    #[arg(long, requires = "count")]
+    write: bool,
+    /// Folder of manifests [default: manifests here, else the running Longshore's]
+    #[arg(short, long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
-/// Prints `file:line:column` of the service's desiredCount, and what to write there. Changes nothing.
+/// Prints `file:line:column` of the service's desiredCount, and what to write there. Changes nothing, unless it is to write it.
 pub async fn run(args: &ScaleArgs, globals: &Globals) -> CommandResult {
-    let folder = folder(args, globals).await;
+    let subject = Subject::parse(&args.service, globals)?;
+    let folder = folder(args.dir.as_deref(), globals).await;
+    if let (true, Some(count)) = (args.write, args.count) {
+        return write(&folder, &subject, count, globals);
+    }
     let loaded = super::validate::load(std::slice::from_ref(&folder));
-    let found: Vec<&(ServiceSpec, Source)> = loaded
-        .desired
-        .all_services()
-        .filter(|(spec, _)| spec.name.as_str() == args.service)
-        .filter(|(spec, _)| {
-            globals
-                .cluster
-                .as_deref()
-                .is_none_or(|c| spec.cluster.as_str() == c)
-        })
-        .collect();
-    let (spec, source) = match found.as_slice() {
-        [one] => one,
-        [] => {
-            return Err(Failure::findings(format!(
-                "no valid manifest in {} declares a service {}",
-                folder.display(),
-                args.service
-            )));
-        }
-        several => {
-            let clusters: Vec<&str> = several
-                .iter()
-                .map(|(spec, _)| spec.cluster.as_str())
-                .collect();
-            return Err(Failure::findings(format!(
-                "service {} is in clusters {}; choose one with --cluster",
-                args.service,
-                clusters.join(" and ")
-            )));
-        }
-    };
+    let all: Vec<&(ServiceSpec, Source)> = loaded.desired.all_services().collect();
+    let (spec, source) =
+        subject.among(all, |(spec, _)| (spec.cluster.as_str(), spec.name.as_str()))?;
     let path = PathBuf::from(&source.file);
     let (line, column, present) = position(&path, source).unwrap_or((source.line, 1, false));
     let wanted = args
@@ -77,16 +60,44 @@ pub async fn run(args: &ScaleArgs, globals: &Globals) -> CommandResult {
     Ok(())
 }
 
-async fn folder(args: &ScaleArgs, globals: &Globals) -> PathBuf {
-    if let Some(dir) = &args.dir {
-        return dir.clone();
+/// Writes the count where it stands, or on a line of its own.
+fn write(path: &Path, subject: &Subject, count: u32, globals: &Globals) -> CommandResult {
+    let folder = Folder::read(path)?;
+    let services: Vec<(&Found, String)> = folder
+        .of(Kind::Service)
+        .map(|found| (found, found.cluster()))
+        .collect();
+    let (found, _) = subject.among(services, |(found, cluster)| (cluster, found.name()))?;
+    let document = &found.document;
+    let old = document.spec["desiredCount"].as_u64();
+    if old == Some(count.into()) {
+        let at = place(&document.file, document.value("/desiredCount"));
+        output::message(&format!("{at} desiredCount is {count} already"));
+        return Ok(());
     }
-    if let Ok(client) = Client::find(globals).await
-        && let Ok(status) = client.status().await
-    {
-        return PathBuf::from(status.identity.folder);
-    }
-    PathBuf::from("manifests")
+    let (to, index) = (json!(count), found.index);
+    let edited = match document.node("/desiredCount") {
+        Some(_) => {
+            let pointer = document.pointer("/desiredCount");
+            edit::set(&document.file, index, &pointer, &to)
+        }
+        None => {
+            let spec = document.pointer("");
+            edit::add(
+                &document.file,
+                index,
+                &spec,
+                "desiredCount",
+                &to,
+                "taskDefinition",
+            )
+        }
+    };
+    let edited = edited.map_err(|refusal| refused(&document.file, "desiredCount", &refusal))?;
+    folder.replace(&edited.file, true, globals)?;
+    let old = old.map_or_else(|| "nothing".to_owned(), |old| old.to_string());
+    output::line(&told(&edited, &old, &count.to_string()));
+    Ok(())
 }
 
 /// Where desiredCount stands in the document that begins at the source's line.

@@ -13,6 +13,13 @@ pub fn table(shared: &Shared, colour: bool, columns: usize) -> Vec<String> {
         conditions::summaries(&state, now)
     };
     let mut lines = lines(&summaries, now, colour);
+    for summary in &summaries {
+        for why in summary.differs() {
+            let why = format!("{}: {why}", summary.name);
+            let wrapped = wrap(&why, columns).into_iter();
+            lines.extend(wrapped.map(|line| Tone::Bad.paint(&line, colour)));
+        }
+    }
     let status = shared.status.borrow();
     for held in &status.held {
         let because = format!("because {}", held.because);
@@ -125,7 +132,9 @@ pub fn lines(
             };
             let tone = match summary.phase {
                 Phase::Steady => Tone::Good,
-                Phase::Failed | Phase::Throttled => Tone::Bad,
+                Phase::Failed | Phase::RollingBack | Phase::RolledBack | Phase::Throttled => {
+                    Tone::Bad
+                }
                 _ => Tone::Warn,
             };
             line = tone.paint(&line, colour);

@@ -34,6 +34,9 @@ pub struct StartArgs {
     /// Take state that belongs to another folder for this one
     #[arg(long)]
     pub take_over: bool,
+    /// With --store: what this folder is a copy of, where git's `origin` and the folder's name do not say
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
     /// Only poll the folder (every 2 s); network file systems are polled by themselves
     #[arg(long)]
     pub poll: bool,
@@ -41,8 +44,11 @@ pub struct StartArgs {
 
 impl StartArgs {
     /// The daemon's options.
-    pub fn options(&self, globals: &Globals, mode: Mode) -> Options {
-        Options {
+    ///
+    /// # Errors
+    /// The options about the store do not fit together.
+    pub fn options(&self, globals: &Globals, mode: Mode) -> Result<Options, Failure> {
+        Ok(Options {
             folder: self.dir.clone(),
             state_dir: globals.state_dir.clone(),
             socket: globals.socket.clone(),
@@ -54,11 +60,15 @@ impl StartArgs {
             take_over: self.take_over,
             poll: self.poll,
             mode,
-        }
+            store: globals.store()?,
+            source: self.source.clone(),
+            stand_by: false,
+            only: None,
+        })
     }
 }
 
-/// Starts a daemon; whoever else runs on the same state is an error.
+/// Starts a daemon; whoever else runs on the same state is an error. One that is asked to end before it began is no failure.
 pub async fn start(options: Options) -> Result<Daemon, Failure> {
     if options.engine == EngineChoice::Simulated {
         tracing::warn!("the engine is simulated: nothing real runs");
@@ -68,6 +78,7 @@ pub async fn start(options: Options) -> Result<Daemon, Failure> {
             "{message}. A Longshore runs on this folder already; ask it with `longshore get services`"
         )),
         StartError::Other(message) => Failure::could_not_run(message),
+        StartError::Ended => Failure::Code(0),
     })
 }
 

@@ -29,7 +29,7 @@ enum StateCommand {
     Dump,
 }
 
-/// Asks the Longshore that runs for the folder, else reads the state's file.
+/// Asks the Longshore that runs for the folder, else reads etcd or the state's file.
 pub async fn run(args: &StateArgs, globals: &Globals) -> CommandResult {
     let folder = known_as(&args.dir);
     let directory = daemon::state_directory(globals.state_dir.as_deref(), &folder)
@@ -38,21 +38,37 @@ pub async fn run(args: &StateArgs, globals: &Globals) -> CommandResult {
     let running = Client::telling(&globals.into(), &folder, &directory)
         .await
         .map_err(Failure::could_not_run)?;
+    let store = match &running {
+        Some(_) => None,
+        None => globals.store()?,
+    };
+    let listing = match store {
+        Some(store) => Some(
+            daemon::state_listing(store)
+                .await
+                .map_err(Failure::could_not_run)?,
+        ),
+        None => None,
+    };
     match &args.command {
         StateCommand::Backup { file: to } => {
             let to = std::path::absolute(to).map_err(Failure::could_not_run)?;
-            match running {
-                Some(running) => running.backup(&to).await.map_err(Failure::could_not_run)?,
-                None => {
+            match (running, &listing) {
+                (Some(running), _) => running.backup(&to).await.map_err(Failure::could_not_run)?,
+                (None, Some(listing)) => {
+                    redb::write_new(listing, &to).map_err(Failure::could_not_run)?;
+                }
+                (None, None) => {
                     redb::backup(&file, &to).map_err(Failure::could_not_run)?;
                 }
             }
             output::message(&format!("wrote {}", to.display()));
         }
         StateCommand::Dump => {
-            let dump = match running {
-                Some(running) => running.state().await.map_err(Failure::could_not_run)?,
-                None => redb::dump(&file).map_err(Failure::could_not_run)?,
+            let dump = match (running, &listing) {
+                (Some(running), _) => running.state().await.map_err(Failure::could_not_run)?,
+                (None, Some(listing)) => redb::dump_listing(listing),
+                (None, None) => redb::dump(&file).map_err(Failure::could_not_run)?,
             };
             let text = serde_json::to_string_pretty(&dump).map_err(Failure::could_not_run)?;
             output::line(&text);

@@ -13,7 +13,7 @@ use super::inputs::{Inputs, InstanceInput};
 use crate::clock::IdGen;
 use crate::model::{
     ClusterName, DesiredStatus, EventLevel, InstanceId, Reservation, Reserved, ServiceEvent,
-    StopOrder, TaskId, TaskRecord, TaskSpec, Timestamp,
+    StopOrder, TaskId, TaskLost, TaskRecord, TaskSpec, Timestamp,
 };
 use crate::store::{Epoch, TaskEntry, Txn, keys};
 
@@ -45,8 +45,7 @@ pub(super) fn record(
 ) -> Recording {
     loop {
         let count = plan.decisions.len();
-        let write = |most: usize| Draft::new(inputs, epoch, now).write(&plan, most, ids);
-        let draft = write(count);
+        let draft = Draft::new(inputs, epoch, now).write(&plan, ids);
         if draft.txn.fits() || count <= 1 {
             return Recording {
                 txn: draft.txn,
@@ -54,95 +53,150 @@ pub(super) fn record(
                 plan,
             };
         }
-        let (mut fits, mut too_many) = (1, count);
-        while too_many - fits > 1 {
-            let most = fits.midpoint(too_many);
-            match write(most).txn.fits() {
-                true => fits = most,
-                false => too_many = most,
-            }
-        }
-        plan = inputs.plan_at_most(fits, now);
+        // Decisions are about alike: writing all of them to find the last that fits would cost more than the one or two that
+        // this may leave for the next commit.
+        let fitting = draft.txn.share_that_fits(count).clamp(1, count - 1);
+        plan = inputs.plan_at_most(fitting, now);
     }
 }
 
 /// Whether a commit would touch what is booked on an instance.
 pub(super) fn books(inputs: &Inputs, plan: &Plan) -> bool {
-    plan.decisions
-        .iter()
-        .any(|decision| matches!(decision, Decision::StartTask { .. }))
-        || settled(&inputs.instances, &inputs.tasks)
-            .iter()
-            .any(|(id, reserved)| inputs.instances[id].reserved.as_ref() != reserved)
+    plan.decisions.iter().any(|decision| {
+        matches!(
+            decision,
+            Decision::StartTask { .. } | Decision::GiveUpTask { .. }
+        )
+    }) || settled(&inputs.instances, &inputs.tasks).is_changed()
 }
 
 /// Tasks with what they run, as far as the store still tells.
 pub(super) type Tasks = BTreeMap<TaskId, (TaskEntry, Option<Arc<TaskSpec>>)>;
 
-/// What each instance's books should say about these tasks: those that are over hold nothing, all others hold what they were
-/// given, also those that were taken over from a lost store.
-pub(super) fn settled(
-    instances: &BTreeMap<InstanceId, InstanceInput>,
+/// What instances' books are to say. Only those that come to say something else are copied: a cluster may have a thousand.
+pub(super) struct Booking<'a> {
+    instances: &'a BTreeMap<InstanceId, InstanceInput>,
+    edited: BTreeMap<InstanceId, Reserved>,
+}
+
+impl<'a> Booking<'a> {
+    /// As they are.
+    pub fn new(instances: &'a BTreeMap<InstanceId, InstanceInput>) -> Self {
+        Self {
+            instances,
+            edited: BTreeMap::new(),
+        }
+    }
+
+    fn of(&self, instance: &InstanceId) -> Option<&Reserved> {
+        let stored = || Some(self.instances.get(instance)?.reserved.as_ref());
+        self.edited.get(instance).or_else(stored)
+    }
+
+    /// Whether a task holds something there as stored.
+    pub fn is_stored(&self, instance: &InstanceId, task: &TaskId) -> bool {
+        let input = self.instances.get(instance);
+        input.is_some_and(|input| input.reserved.0.contains_key(task))
+    }
+
+    fn edit(&mut self, instance: &InstanceId) -> Option<&mut Reserved> {
+        if !self.edited.contains_key(instance) {
+            let stored = self.instances.get(instance)?;
+            let copy = Reserved::clone(&stored.reserved);
+            self.edited.insert(instance.clone(), copy);
+        }
+        self.edited.get_mut(instance)
+    }
+
+    /// That task holds this there from now on. Nothing is booked on an instance that is not known.
+    pub fn hold(&mut self, instance: &InstanceId, task: &TaskId, held: Reservation) {
+        if let Some(reserved) = self.edit(instance) {
+            reserved.0.insert(task.clone(), held);
+        }
+    }
+
+    /// That task holds nothing there any more.
+    pub fn release(&mut self, instance: &InstanceId, task: &TaskId) {
+        let holds = |reserved: &Reserved| reserved.0.contains_key(task);
+        if self.of(instance).is_some_and(holds)
+            && let Some(reserved) = self.edit(instance)
+        {
+            reserved.0.remove(task);
+        }
+    }
+
+    /// Those that say something else than what is stored.
+    fn changed(&self) -> impl Iterator<Item = (&InstanceId, &Reserved)> {
+        let all = self.edited.iter();
+        all.filter(|(id, reserved)| *self.instances[*id].reserved != **reserved)
+    }
+
+    /// Those that say something else than what is stored, for whoever only supposes.
+    pub fn into_changed(self) -> BTreeMap<InstanceId, Reserved> {
+        let instances = self.instances;
+        let all = self.edited.into_iter();
+        all.filter(|(id, reserved)| *instances[id].reserved != *reserved)
+            .collect()
+    }
+
+    fn is_changed(&self) -> bool {
+        self.changed().next().is_some()
+    }
+
+    /// Adds what has changed, each only if nobody else has changed it in the meantime.
+    pub fn write(&self, txn: Txn, cluster: &ClusterName) -> Txn {
+        self.write_some(txn, cluster, |_| true).0
+    }
+
+    /// Adds the changed books that `must` be written with the rest, and of the others as many as fit; returns whether all do.
+    pub fn write_some(
+        &self,
+        mut txn: Txn,
+        cluster: &ClusterName,
+        must: impl Fn(&InstanceId) -> bool,
+    ) -> (Txn, bool) {
+        let (with, others): (Vec<_>, Vec<_>) = self.changed().partition(|(id, _)| must(id));
+        let mut all = true;
+        for (optional, (id, reserved)) in with
+            .into_iter()
+            .map(|book| (false, book))
+            .chain(others.into_iter().map(|book| (true, book)))
+        {
+            let key = keys::instance_reserved(cluster, id);
+            let bytes = reserved.stored_bytes() + 4 * key.len();
+            if optional && !txn.has_room(2, bytes) {
+                all = false;
+                continue;
+            }
+            txn = txn
+                .expect(&key, self.instances[id].reserved_at)
+                .put_json(&key, reserved);
+        }
+        (txn, all)
+    }
+}
+
+/// What the books should say about these tasks: those that are over hold nothing, all others hold what they were given, also
+/// those that were taken over from a lost store.
+pub(super) fn settled<'a>(
+    instances: &'a BTreeMap<InstanceId, InstanceInput>,
     tasks: &Tasks,
-) -> BTreeMap<InstanceId, Reserved> {
-    let mut all: BTreeMap<InstanceId, Reserved> = instances
-        .iter()
-        .map(|(id, input)| (id.clone(), Reserved::clone(&input.reserved)))
-        .collect();
+) -> Booking<'a> {
+    let mut booking = Booking::new(instances);
     for (id, (entry, spec)) in tasks {
-        let Some(reserved) = all.get_mut(&entry.record.instance) else {
-            continue;
-        };
+        let instance = &entry.record.instance;
         let over = entry.status.as_ref().is_some_and(|s| s.is_stopped());
         if over || entry.lost.is_some() {
-            reserved.0.remove(id);
-        } else if !reserved.0.contains_key(id) {
+            booking.release(instance, id);
+        } else if booking
+            .of(instance)
+            .is_some_and(|reserved| !reserved.0.contains_key(id))
+        {
             let held = Reservation::of(spec.as_deref(), &entry.record.ports, &entry.record.gpus);
-            reserved.0.insert(id.clone(), held);
+            booking.hold(instance, id, held);
         }
     }
-    all
-}
-
-/// Adds the books that have changed, each only if nobody else has changed it in the meantime.
-pub(super) fn book(
-    txn: Txn,
-    cluster: &ClusterName,
-    instances: &BTreeMap<InstanceId, InstanceInput>,
-    reserved: &BTreeMap<InstanceId, Reserved>,
-) -> Txn {
-    book_some(txn, cluster, instances, reserved, |_| true).0
-}
-
-/// Adds the changed books that `must` be written with the rest, and of the others as many as fit; returns whether all do.
-pub(super) fn book_some(
-    mut txn: Txn,
-    cluster: &ClusterName,
-    instances: &BTreeMap<InstanceId, InstanceInput>,
-    reserved: &BTreeMap<InstanceId, Reserved>,
-    must: impl Fn(&InstanceId) -> bool,
-) -> (Txn, bool) {
-    let changed = reserved
-        .iter()
-        .filter(|(id, reserved)| *instances[*id].reserved != **reserved);
-    let (with, others): (Vec<_>, Vec<_>) = changed.partition(|(id, _)| must(id));
-    let mut all = true;
-    for (optional, (id, reserved)) in with
-        .into_iter()
-        .map(|book| (false, book))
-        .chain(others.into_iter().map(|book| (true, book)))
-    {
-        let key = keys::instance_reserved(cluster, id);
-        let bytes = reserved.stored_bytes() + 4 * key.len();
-        if optional && !txn.has_room(2, bytes) {
-            all = false;
-            continue;
-        }
-        txn = txn
-            .expect(&key, instances[id].reserved_at)
-            .put_json(&key, reserved);
-    }
-    (txn, all)
+    booking
 }
 
 /// Adds the removal of a task and all that is known of it.
@@ -170,9 +224,11 @@ struct Draft<'a> {
     epoch: &'a Epoch,
     txn: Txn,
     now: Timestamp,
-    reserved: BTreeMap<InstanceId, Reserved>,
+    booking: Booking<'a>,
     /// Instances whose books change with the decisions.
     touched: BTreeSet<InstanceId>,
+    /// Instances that must still be away.
+    vanished: BTreeSet<InstanceId>,
     started: Vec<TaskId>,
     stopped: Vec<TaskId>,
     /// Stopped before they ran.
@@ -184,13 +240,18 @@ impl<'a> Draft<'a> {
     fn new(inputs: &'a Inputs, epoch: &'a Epoch, now: Timestamp) -> Self {
         let (cluster, service) = &inputs.key;
         let seen = inputs.record.as_ref().map(|record| record.revision);
+        // Whoever is told that a service is suspended sees nothing more of it being started.
+        let asked = inputs.overrides.as_ref().map(|stored| stored.revision);
         Self {
             inputs,
             epoch,
-            txn: Txn::new(epoch).expect(keys::service(cluster, service), seen),
+            txn: Txn::new(epoch)
+                .expect(keys::service(cluster, service), seen)
+                .expect(keys::service_overrides(cluster, service), asked),
             now,
-            reserved: settled(&inputs.instances, &inputs.tasks),
+            booking: settled(&inputs.instances, &inputs.tasks),
             touched: BTreeSet::new(),
+            vanished: BTreeSet::new(),
             started: Vec::new(),
             stopped: Vec::new(),
             called_off: Vec::new(),
@@ -212,10 +273,17 @@ impl<'a> Draft<'a> {
         self.edit(|txn| txn.delete(key));
     }
 
-    /// The first `most` decisions of the plan, and everything else of it.
-    fn write(mut self, plan: &Plan, most: usize, ids: &dyn IdGen) -> Self {
-        for decision in plan.decisions.iter().take(most) {
+    /// The plan, whole.
+    fn write(mut self, plan: &Plan, ids: &dyn IdGen) -> Self {
+        for decision in &plan.decisions {
             self.decide(decision, ids);
+        }
+        if let Some(overrides) = &plan.overrides {
+            let key = keys::service_overrides(&self.inputs.key.0, &self.inputs.key.1);
+            match overrides.is_empty() {
+                true => self.delete(key),
+                false => self.put(key, overrides),
+            }
         }
         if plan.forget {
             self.book();
@@ -235,9 +303,11 @@ impl<'a> Draft<'a> {
                 deployment,
                 revision,
                 spec,
+                capacity_provider,
                 ports,
                 gpus,
                 dns_names,
+                generation,
                 images,
                 ..
             } => {
@@ -258,7 +328,9 @@ impl<'a> Draft<'a> {
                     created_at: self.now,
                     dns_names: dns_names.clone(),
                     ports: ports.clone(),
+                    capacity_provider: capacity_provider.clone(),
                     gpus: gpus.clone(),
+                    generation: *generation,
                     images: images.clone(),
                 };
                 self.hold(&record);
@@ -294,17 +366,36 @@ impl<'a> Draft<'a> {
                 }
                 self.put(keys::task(cluster, id), &record);
             }
+            Decision::GiveUpTask {
+                id,
+                instance,
+                reason,
+                ..
+            } => {
+                let lost = TaskLost {
+                    at: self.now,
+                    reason: reason.clone(),
+                };
+                // Only as long as the instance is as it was seen: one that has just returned keeps its tasks.
+                if self.vanished.insert(instance.clone()) {
+                    let key = keys::instance(cluster, instance);
+                    let seen = self.inputs.instances.get(instance);
+                    let seen = seen.and_then(|input| input.registered_at);
+                    self.edit(|txn| txn.expect(key, seen));
+                }
+                self.booking.release(instance, id);
+                self.put(keys::task_lost(cluster, id), &lost);
+            }
             Decision::DeleteTask { id, .. } => {
                 let Some((entry, _)) = self.inputs.tasks.get(id) else {
                     return;
                 };
                 self.edit(|txn| forget_task(txn, cluster, id, entry));
-                for (instance, reserved) in &mut self.reserved {
-                    reserved.0.remove(id);
-                    // Once the task is forgotten, nobody would miss it there.
-                    if self.inputs.instances[instance].reserved.0.contains_key(id) {
-                        self.touched.insert(instance.clone());
-                    }
+                let instance = &entry.record.instance;
+                self.booking.release(instance, id);
+                // Once the task is forgotten, nobody would miss it there.
+                if self.booking.is_stored(instance, id) {
+                    self.touched.insert(instance.clone());
                 }
             }
         }
@@ -316,14 +407,14 @@ impl<'a> Draft<'a> {
         let wanted = definition.filter(|definition| definition.hash == task.spec);
         let of_another = || {
             let mut tasks = self.inputs.tasks.values();
-            tasks.find_map(|(entry, spec)| spec.clone().filter(|_| entry.record.spec == task.spec))
+            tasks
+                .find_map(|(entry, spec)| spec.clone().filter(|_| entry.record.spec == task.spec))
+                .or_else(|| self.inputs.specs.get(&task.spec).cloned())
         };
         let spec = wanted.map(|definition| definition.spec.clone());
         let held = Reservation::of(spec.or_else(of_another).as_deref(), &task.ports, &task.gpus);
-        if let Some(reserved) = self.reserved.get_mut(&task.instance) {
-            reserved.0.insert(task.id.clone(), held);
-            self.touched.insert(task.instance.clone());
-        }
+        self.booking.hold(&task.instance, &task.id, held);
+        self.touched.insert(task.instance.clone());
         if let Some(definition) = wanted
             && !self.inputs.spec_stored
             && self.started.is_empty()
@@ -434,18 +525,21 @@ impl<'a> Draft<'a> {
         }
         self.left_out |= self.inputs.events.len() > room;
         if !self.left_out {
+            if self.inputs.overrides.is_some() {
+                self.delete(keys::service_overrides(cluster, service));
+            }
             self.delete(keys::service(cluster, service));
         }
     }
 
     fn book(&mut self) {
         let inputs = self.inputs;
-        let reserved = std::mem::take(&mut self.reserved);
+        let booking = std::mem::replace(&mut self.booking, Booking::new(&inputs.instances));
         let touched = std::mem::take(&mut self.touched);
         let mut all = true;
         self.edit(|txn| {
             let must = |id: &InstanceId| touched.contains(id);
-            let (txn, fits) = book_some(txn, &inputs.key.0, &inputs.instances, &reserved, must);
+            let (txn, fits) = booking.write_some(txn, &inputs.key.0, must);
             all = fits;
             txn
         });

@@ -1,13 +1,17 @@
 //! DAEMON: one task of the PRIMARY deployment on every ACTIVE instance (semantics §4.33).
 //!
 //! The band is counted over the instances: floor and cap are percentages of how many there are. On each instance a new
-//! task comes after the old one (ECS asks for a maximum of 100 percent), and tasks on DRAINING instances stop.
+//! task comes after the old one (ECS asks for a maximum of 100 percent), and tasks on DRAINING instances stop, as do
+//! those on instances that do not meet its placement constraints (any more).
+
+use std::collections::BTreeMap;
 
 use super::observe::Phase;
 use super::plan::{Definition, Draft, Seen};
 use super::rolling::{Band, Blocked, kept, report, report_protected, stop_scaled, stop_unhealthy};
+use super::{events, instances};
 use crate::model::{
-    Deployment, DeploymentStatus, InstanceDesired, InstanceId, RolloutState, ServiceSpec,
+    Deployment, DeploymentStatus, EventLevel, InstanceId, Query, RolloutState, ServiceSpec,
     floor_percent,
 };
 
@@ -18,7 +22,10 @@ pub(super) fn spread(
     definition: &Definition<'_>,
 ) -> Option<u32> {
     let primary = draft.record.primary().cloned()?;
-    let active: Vec<InstanceId> = active(draft);
+    let outside = draft.books.outside(&draft.request(definition.spec));
+    instances::give_up_all(draft);
+    let mut active: Vec<InstanceId> = instances::for_daemons(draft);
+    active.retain(|instance| !outside.contains_key(instance));
     let desired = u32::try_from(active.len()).unwrap_or(u32::MAX);
     let daemon = Daemon {
         band: Band::of(spec, desired),
@@ -31,7 +38,10 @@ pub(super) fn spread(
             deployment.desired_count = 0;
         }
     }
-    daemon.leave_instances(draft);
+    if draft.failed() {
+        return (desired > 0 || !outside.is_empty()).then_some(desired);
+    }
+    daemon.leave_instances(draft, &outside);
     let mut blocked = None;
     let mut due = daemon.due(draft, &active);
     for instance in &active {
@@ -43,25 +53,7 @@ pub(super) fn spread(
     }
     report(draft, blocked);
     report_protected(draft, desired);
-    (desired > 0).then_some(desired)
-}
-
-/// Instances that should have a task: the ACTIVE ones, in order of their names, and those that are not registered (any more)
-/// and have one.
-fn active(draft: &Draft<'_>) -> Vec<InstanceId> {
-    let instances = draft.input.instances;
-    let known = |id: &InstanceId| instances.iter().any(|view| view.instance.id == *id);
-    let registered = instances
-        .iter()
-        .filter(|view| view.desired == InstanceDesired::Active)
-        .map(|view| view.instance.id.clone());
-    let silent = draft
-        .seen
-        .iter()
-        .filter(|seen| seen.stays() && !known(&seen.view.record.instance))
-        .map(|seen| seen.view.record.instance.clone());
-    let all: std::collections::BTreeSet<InstanceId> = registered.chain(silent).collect();
-    all.into_iter().collect()
+    (desired > 0 || !outside.is_empty()).then_some(desired)
 }
 
 struct Daemon<'a> {
@@ -73,15 +65,27 @@ struct Daemon<'a> {
 }
 
 impl Daemon<'_> {
-    fn leave_instances(&self, draft: &mut Draft<'_>) {
-        for at in draft.newest(|seen| seen.stays() && seen.draining && seen.expendable()) {
+    fn leave_instances(&self, draft: &mut Draft<'_>, outside: &BTreeMap<InstanceId, Query>) {
+        let goes = |seen: &Seen<'_>| {
+            let out = outside.contains_key(&seen.view.record.instance);
+            seen.stays() && (seen.draining || out) && seen.expendable()
+        };
+        for at in draft.newest(goes) {
             if !draft.has_room() {
                 return;
             }
-            let cause = format!(
-                "instance {} is draining",
-                draft.seen[at].view.record.instance
-            );
+            let seen = &draft.seen[at];
+            let instance = seen.view.record.instance.clone();
+            let unmet = outside.get(&instance).filter(|_| !seen.draining);
+            let cause = match unmet {
+                None => format!("instance {instance} is draining"),
+                Some(query) => {
+                    let service = draft.input.service;
+                    let message = events::violates(service, seen.id(), &instance, query);
+                    draft.say(EventLevel::Error, message);
+                    format!("instance {instance} does not meet memberOf `{query}`")
+                }
+            };
             stop_scaled(draft, at, &self.primary, cause);
         }
     }
@@ -153,7 +157,7 @@ impl Daemon<'_> {
         old: &[usize],
         unhealthy: &[usize],
     ) -> Option<Blocked> {
-        if *due == 0 || !draft.has_room() {
+        if *due == 0 || draft.failed() || !draft.has_room() {
             return None;
         }
         let here = draft.count(|seen| on(seen, instance) && seen.phase.exists());

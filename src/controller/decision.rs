@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::model::{
-    DeploymentId, EventLevel, InstanceId, PortClaim, RevisionRef, ServiceRecord, SpecHash,
-    StopCode, TaskId, Timestamp,
+    DeploymentId, EventLevel, InstanceId, PortClaim, RevisionRef, ServiceOverrides, ServiceRecord,
+    SpecHash, StopCode, TaskId, Timestamp,
 };
 
 /// One thing to record, and so to do. Its `Display` is the line that golden tests, `longshore plan` and the log show.
@@ -21,12 +21,16 @@ pub enum Decision {
         revision: RevisionRef,
         /// What it runs, by content.
         spec: SpecHash,
+        /// The capacity provider whose share it is.
+        capacity_provider: Option<String>,
         /// The host ports it gets.
         ports: Vec<PortClaim>,
         /// The GPUs its containers get.
         gpus: BTreeMap<String, Vec<String>>,
         /// The names it answers to on the cluster's network.
         dns_names: Vec<String>,
+        /// The generation of its deployment's tasks.
+        generation: u32,
         /// The digests its deployment is pinned to, by container, as far as they are known.
         images: BTreeMap<String, String>,
         /// Why.
@@ -46,6 +50,17 @@ pub enum Decision {
         reason: String,
         /// Why, in this plan.
         cause: String,
+    },
+    /// Count a task no more whose instance vanished: it may run on there, until its agent returns and stops it.
+    GiveUpTask {
+        /// Which one.
+        id: TaskId,
+        /// What it runs.
+        revision: RevisionRef,
+        /// Where it ran.
+        instance: InstanceId,
+        /// Why, as its record says it.
+        reason: String,
     },
     /// Forget a task that is over.
     DeleteTask {
@@ -85,6 +100,16 @@ impl fmt::Display for Decision {
                 cause,
                 ..
             } => write!(f, "stop {revision} {} on {instance}: {cause}", id.short()),
+            Self::GiveUpTask {
+                id,
+                revision,
+                instance,
+                ..
+            } => write!(
+                f,
+                "give up {revision} {} on {instance}: its engine does not answer",
+                id.short()
+            ),
             Self::DeleteTask { id, cause } => write!(f, "delete {}: {cause}", id.short()),
         }
     }
@@ -112,6 +137,8 @@ pub struct Plan {
     pub decisions: Vec<Decision>,
     /// The service's record after this plan; `None`: as it is.
     pub record: Option<ServiceRecord>,
+    /// What people asked for after this plan, where it takes some of that back; `None`: as it is.
+    pub overrides: Option<ServiceOverrides>,
     /// The record is to be removed, with the service's events.
     pub forget: bool,
     /// What there is to say, apart from which tasks were started and stopped: that is said by who gives tasks their ids.
@@ -125,6 +152,10 @@ pub struct Plan {
 impl Plan {
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.decisions.is_empty() && self.record.is_none() && !self.forget && self.events.is_empty()
+        self.decisions.is_empty()
+            && self.record.is_none()
+            && self.overrides.is_none()
+            && !self.forget
+            && self.events.is_empty()
     }
 }

@@ -1,10 +1,13 @@
 //! What services say, in ECS's own words where ECS has some (semantics §4.20, 23, 27, 29, 30).
 
+use std::collections::BTreeSet;
+
 use super::decision::NewEvent;
 use super::placement::NoFit;
 use crate::model::{
-    ContainerStatus, DeploymentId, EventLevel, RevisionRef, ServiceEvent, ServiceName, StopCode,
-    TaskId, TaskRecord, TaskSpec, TaskStatus,
+    Asked, BlockedRevision, ContainerStatus, Deployment, DeploymentId, EventLevel, InstanceId,
+    Query, RevisionRef, ServiceEvent, ServiceName, StopCode, TaskId, TaskRecord, TaskSpec,
+    TaskStatus,
 };
 
 /// Most tasks that one event names.
@@ -111,6 +114,28 @@ pub(super) fn protected(service: &ServiceName, tasks: u32) -> String {
     )
 }
 
+/// Tasks that were given up with their instances, and may still run.
+pub(super) fn given_up(
+    service: &ServiceName,
+    tasks: usize,
+    on: &BTreeSet<&InstanceId>,
+    after: u32,
+) -> String {
+    let names: Vec<&str> = on.iter().map(|id| id.as_str()).collect();
+    let tasks = match tasks {
+        1 => "1 task".to_owned(),
+        more => format!("{more} tasks"),
+    };
+    let (instances, engines) = match names.len() {
+        1 => ("instance", "its engine has"),
+        _ => ("instances", "their engines have"),
+    };
+    format!(
+        "(service {service}) gave up {tasks} with container {instances} {}: {engines} not answered for {after} seconds. What is          cut off may run on beside its replacements until it is reached again, and is stopped then.",
+        names.join(", ")
+    )
+}
+
 pub(super) fn unregistered(service: &ServiceName, revision: &RevisionRef) -> String {
     let named = match revision.revision {
         0 => revision.family.to_string(),
@@ -122,9 +147,39 @@ pub(super) fn unregistered(service: &ServiceName, revision: &RevisionRef) -> Str
     )
 }
 
+/// What a suspended service would do: start and stop so many tasks.
+pub(super) fn suspended(
+    service: &ServiceName,
+    asked: &Asked,
+    (starts, stops): (usize, usize),
+) -> String {
+    let drift = match (starts, stops) {
+        (0, 0) => "there is nothing to do for it".to_owned(),
+        (starts, 0) => format!("{starts} tasks would be started"),
+        (0, stops) => format!("{stops} tasks would be stopped"),
+        (starts, stops) => {
+            format!("{starts} tasks would be started and {stops} stopped")
+        }
+    };
+    format!("(service {service}) is suspended {asked}: {drift} now.")
+}
+
 /// In place of the middle of more events than a plan may bring.
 pub(super) fn and_more(service: &ServiceName, more: usize) -> String {
     format!("(service {service}) has {more} more events of this moment, which are left out.")
+}
+
+/// Said of a DAEMON's task (ECS `SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED`).
+pub(super) fn violates(
+    service: &ServiceName,
+    task: &TaskId,
+    instance: &InstanceId,
+    constraint: &Query,
+) -> String {
+    format!(
+        "(service {service}) (task {task}) is stopped because container-instance {instance} does not meet its placement \
+         constraint memberOf `{constraint}` any more."
+    )
 }
 
 pub(super) fn unplaced(service: &ServiceName, why: &NoFit) -> String {
@@ -141,6 +196,46 @@ pub(super) fn in_progress(deployment: &DeploymentId) -> String {
 
 pub(super) fn rollout_completed(deployment: &DeploymentId) -> String {
     format!("ECS deployment {deployment} completed.")
+}
+
+/// ECS's, of a deployment that was given up.
+pub(super) fn breaker_tripped() -> String {
+    "ECS deployment circuit breaker: tasks failed to start.".to_owned()
+}
+
+/// ECS's, of the deployment that is gone back to.
+pub(super) fn rolling_back_to(deployment: &DeploymentId) -> String {
+    format!("ECS deployment circuit breaker: rolling back to deploymentId {deployment}.")
+}
+
+/// A deployment was given up, after so many failed tasks, the last of them for that reason.
+pub(super) fn deployment_failed(
+    service: &ServiceName,
+    deployment: &Deployment,
+    threshold: u32,
+    why: &str,
+) -> String {
+    format!(
+        "(service {service}) (deployment {}) deployment failed: tasks failed to start. {} tasks of {} failed, and \
+         {threshold} are too many; the last: {}.",
+        deployment.id,
+        deployment.failed_tasks,
+        deployment.revision,
+        why.trim_end_matches('.')
+    )
+}
+
+/// What failed is gone back from.
+pub(super) fn rolls_back(
+    service: &ServiceName,
+    failed: &BlockedRevision,
+    to: &DeploymentId,
+    revision: &RevisionRef,
+) -> String {
+    format!(
+        "(service {service}) (deployment {}) is rolling back to (deployment {to}): {revision} in place of {}.",
+        failed.deployment, failed.revision
+    )
 }
 
 pub(super) fn superseded(deployment: &DeploymentId, by: &DeploymentId) -> String {

@@ -1,11 +1,11 @@
 //! Plans as text: whole scenarios, as `longshore plan` and the log would show them.
 
-use super::service::deployment_id;
+use super::succession::deployment_id;
 use super::testing::{World, task_spec, with_health_check, with_port};
 use crate::model::HealthStatus;
 
 /// Compares with ids shortened: tasks are numbered from 1 in the order of their starts, deployments likewise.
-fn shows(world: &mut World, expected: &str) {
+pub(super) fn shows(world: &mut World, expected: &str) {
     let said = world.said();
     let text: String = said.lines().map(|line| shorten(line) + "\n").collect();
     let expected: String = expected
@@ -345,14 +345,14 @@ fn a_revert_in_the_middle_of_a_rollout_keeps_the_tasks_that_already_run_it() {
     world.deploy(1, task_spec("a"));
     shows(
         &mut world,
-        "stop web:2 T4 on local: superseded by D1
-         stop web:2 T3 on local: superseded by D1
-         INFO: (service web) (deployment D1) deployment in progress: web:1, replacing web:2.",
+        "stop web:2 T4 on local: superseded by D3
+         stop web:2 T3 on local: superseded by D3
+         INFO: (service web) (deployment D3) deployment in progress: web:1, replacing web:2.",
     );
     world.stop_all();
     shows(
         &mut world,
-        "INFO: (service web) (deployment D1) deployment completed.
+        "INFO: (service web) (deployment D3) deployment completed.
          INFO: (service web) has reached a steady state.",
     );
 }

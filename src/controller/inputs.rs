@@ -10,9 +10,9 @@ use super::observe::TaskView;
 use super::placement::InstanceView;
 use super::plan::{Definition, MOST_DECISIONS, PlanInput, plan};
 use crate::model::{
-    ClusterName, ClusterSpec, Desired, Family, Instance, InstanceDesired, InstanceId, Reserved,
-    RevisionRef, ServiceEvent, ServiceName, ServiceRecord, ServiceSpec, ServiceStatus, SpecHash,
-    TaskSpec, Timestamp,
+    Booked, ClusterName, ClusterSpec, Desired, DesiredStatus, Family, Instance, InstanceDesired,
+    InstanceId, PlacementConstraint, Query, Reserved, RevisionRef, ServiceEvent, ServiceName,
+    ServiceOverrides, ServiceRecord, ServiceSpec, ServiceStatus, SpecHash, TaskSpec, Timestamp,
 };
 use crate::store::state::{ServiceKey, TaskEntry};
 use crate::store::{Revision, State, Stored};
@@ -126,7 +126,7 @@ pub(super) fn view<'a>(entry: &'a TaskEntry, spec: Option<&'a TaskSpec>) -> Task
     TaskView {
         record: &entry.record,
         status: entry.status.as_deref(),
-        lost: entry.lost.is_some(),
+        lost: entry.lost.as_ref().map(|lost| lost.at),
         spec,
         protected_until: entry.protection.as_ref().map(|p| p.expires_at),
     }
@@ -146,19 +146,33 @@ pub(super) struct InstanceInput {
     pub instance: Arc<Instance>,
     pub desired: InstanceDesired,
     pub reserved: Arc<Reserved>,
+    /// The sums of `reserved`.
+    pub booked: Arc<Booked>,
     /// When `reserved` was last written; `None`: never.
     pub reserved_at: Option<Revision>,
     /// What tasks of other clusters hold on the same engine.
     pub others: Vec<Arc<Reserved>>,
+    /// Its tasks that are wanted to run, by group, where a constraint asks for them.
+    pub groups: Option<BTreeMap<String, u32>>,
+    /// When its agent last registered it; `None`: never.
+    pub registered_at: Option<Revision>,
 }
 
 impl InstanceInput {
+    /// Supposes that its tasks hold this.
+    pub fn set_reserved(&mut self, reserved: Reserved) {
+        self.booked = Arc::new(Booked::of(&reserved));
+        self.reserved = Arc::new(reserved);
+    }
+
     /// As a plan sees it.
     pub fn view(&self) -> InstanceView<'_> {
         InstanceView {
             instance: &self.instance,
             desired: self.desired,
             reserved: &self.reserved,
+            booked: Some(&self.booked),
+            groups: self.groups.as_ref(),
             others: self.others.iter().map(Arc::as_ref).collect(),
         }
     }
@@ -175,18 +189,24 @@ pub(super) struct Inputs {
     pub definition: Option<Resolved>,
     pub unregistered: Option<RevisionRef>,
     pub record: Option<Stored<ServiceRecord>>,
+    pub overrides: Option<Stored<ServiceOverrides>>,
+    /// What can be gone back to.
+    pub specs: BTreeMap<SpecHash, Arc<TaskSpec>>,
     pub tasks: Tasks,
     pub instances: BTreeMap<InstanceId, InstanceInput>,
     /// The service's events by number.
     pub events: BTreeMap<u64, Stored<ServiceEvent>>,
     /// Whether `specs/` has what is to be run.
     pub spec_stored: bool,
+    /// Since when this process has looked at the instances: before, nobody waited for an answer.
+    pub watching_since: Timestamp,
 }
 
 impl Inputs {
     pub fn read(state: &State, targets: &Targets, key: &ServiceKey) -> Self {
         let (cluster, name) = key;
         let record = state.services.get(key).cloned();
+        let overrides = state.overrides.get(key).cloned();
         let desired = targets.service(key).cloned();
         let mut definition = desired
             .as_ref()
@@ -210,6 +230,12 @@ impl Inputs {
                 (id.clone(), (entry.clone(), spec))
             })
             .collect();
+        let about_tasks = asks_about_tasks(
+            desired
+                .as_ref()
+                .map_or(&[], |spec| &spec.placement_constraints),
+            definition.as_ref().map(|resolved| resolved.spec.as_ref()),
+        );
         Self {
             key: key.clone(),
             cluster: targets.cluster(state, cluster),
@@ -220,14 +246,25 @@ impl Inputs {
                     .is_none_or(|record| record.status == ServiceStatus::Active),
             desired,
             unregistered,
+            specs: known_specs(state, record.as_deref(), overrides.as_deref()),
             record,
+            overrides,
             tasks,
-            instances: instances(state, cluster),
+            instances: instances(state, cluster, about_tasks),
             events: state.events.get(key).cloned().unwrap_or_default(),
             spec_stored: definition
                 .as_ref()
                 .is_none_or(|definition| state.specs.contains_key(&definition.hash)),
             definition,
+            watching_since: Timestamp::default(),
+        }
+    }
+
+    /// The same, looked at by a process that has watched the instances since then.
+    pub fn watched_since(self, watching_since: Timestamp) -> Self {
+        Self {
+            watching_since,
+            ..self
         }
     }
 
@@ -263,18 +300,60 @@ impl Inputs {
             }),
             unregistered: self.unregistered.as_ref(),
             record: self.record.as_deref(),
+            overrides: self.overrides.as_deref(),
+            specs: &self.specs,
             tasks: &tasks,
             instances: &instances,
+            watching_since: self.watching_since,
             now,
             most,
         })
     }
 }
 
-/// The cluster's registered instances.
+/// What the record and the overrides name and the store still has.
+fn known_specs(
+    state: &State,
+    record: Option<&ServiceRecord>,
+    overrides: Option<&ServiceOverrides>,
+) -> BTreeMap<SpecHash, Arc<TaskSpec>> {
+    let deployments = record.iter().flat_map(|record| &record.deployments);
+    let completed = record
+        .iter()
+        .filter_map(|record| record.last_completed.as_ref());
+    let undo = overrides
+        .iter()
+        .filter_map(|overrides| overrides.undo.as_ref());
+    deployments
+        .map(|deployment| &deployment.spec)
+        .chain(completed.map(|completed| &completed.spec))
+        .chain(undo.map(|undo| &undo.spec))
+        .filter_map(|hash| Some((hash.clone(), Arc::clone(state.specs.get(hash)?))))
+        .collect()
+}
+
+/// Whether the tasks of an instance decide about these constraints, or those of a specification.
+pub(super) fn asks_about_tasks(
+    constraints: &[PlacementConstraint],
+    spec: Option<&TaskSpec>,
+) -> bool {
+    let of_spec = spec
+        .into_iter()
+        .flat_map(|spec| &spec.placement_constraints);
+    let of_service = constraints
+        .iter()
+        .filter_map(|constraint| match constraint {
+            PlacementConstraint::MemberOf(query) => Some(query),
+            PlacementConstraint::DistinctInstance => None,
+        });
+    of_service.chain(of_spec).any(Query::is_about_tasks)
+}
+
+/// The cluster's registered instances; with the groups of their tasks where these decide.
 pub(super) fn instances(
     state: &State,
     cluster: &ClusterName,
+    with_groups: bool,
 ) -> BTreeMap<InstanceId, InstanceInput> {
     let mut all = BTreeMap::new();
     for (id, entry) in state.instances_of_cluster(cluster) {
@@ -282,15 +361,8 @@ pub(super) fn instances(
             continue;
         };
         let others = state
-            .instances
-            .iter()
+            .instances_of_engine(&instance.engine_id)
             .filter(|((other, _), _)| other != cluster)
-            .filter(|(_, other)| {
-                other
-                    .instance
-                    .as_ref()
-                    .is_some_and(|other| other.engine_id == instance.engine_id)
-            })
             .filter_map(|(_, other)| Some(Arc::clone(&other.reserved.as_ref()?.value)))
             .collect();
         let input = InstanceInput {
@@ -303,10 +375,26 @@ pub(super) fn instances(
                 .reserved
                 .as_ref()
                 .map_or_else(Arc::default, |reserved| Arc::clone(&reserved.value)),
+            booked: Arc::clone(&entry.booked),
             reserved_at: entry.reserved.as_ref().map(|reserved| reserved.revision),
             others,
+            groups: with_groups.then(|| groups(state, cluster, id)),
+            registered_at: Some(instance.revision),
         };
         all.insert(id.clone(), input);
     }
     all
+}
+
+/// An instance's tasks that are wanted to run, by group.
+fn groups(state: &State, cluster: &ClusterName, instance: &InstanceId) -> BTreeMap<String, u32> {
+    let mut groups = BTreeMap::new();
+    for (_, entry) in state.tasks_of_instance(cluster, instance) {
+        let over = entry.status.as_ref().is_some_and(|s| s.is_stopped());
+        let wanted = entry.record.desired == DesiredStatus::Running && entry.lost.is_none();
+        if wanted && !over {
+            *groups.entry(entry.record.group.clone()).or_default() += 1;
+        }
+    }
+    groups
 }

@@ -14,8 +14,8 @@ pub struct TaskView<'a> {
     pub record: &'a TaskRecord,
     /// As its agent reported it; `None` until it first does.
     pub status: Option<&'a TaskStatus>,
-    /// Whether its instance vanished for good: it counts as gone.
-    pub lost: bool,
+    /// When it was given up with its instance, if it was: it counts as gone.
+    pub lost: Option<Timestamp>,
     /// What it runs; `None` when the store has lost it.
     pub spec: Option<&'a TaskSpec>,
     /// Until when it may not be chosen to go, if that was asked for.
@@ -81,13 +81,13 @@ impl Judge {
     pub fn phase(&self, task: &TaskView<'_>) -> (Phase, Option<Timestamp>) {
         let Some(status) = task.status else {
             let phase = match task.record.desired {
-                _ if task.lost => Phase::Gone,
+                _ if task.lost.is_some() => Phase::Gone,
                 DesiredStatus::Running => Phase::Starting,
                 DesiredStatus::Stopped => Phase::Ordered,
             };
             return (phase, None);
         };
-        if task.lost || status.is_stopped() {
+        if task.lost.is_some() || status.is_stopped() {
             return (Phase::Gone, None);
         }
         if task.record.desired == DesiredStatus::Stopped {
@@ -126,11 +126,15 @@ impl Judge {
 
     /// Whether `task` has ever been counted healthy.
     pub fn was_healthy(&self, task: &TaskView<'_>) -> bool {
-        let Some(status) = task.status else {
-            return false;
-        };
+        self.healthy_since(task).is_some()
+    }
+
+    /// When `task` was first counted healthy, by its agent's clock.
+    pub fn healthy_since(&self, task: &TaskView<'_>) -> Option<Timestamp> {
+        let status = task.status?;
         if has_check(task, status) {
-            return status.healthy_at.is_some() || status.health == HealthStatus::Healthy;
+            let now = (status.health == HealthStatus::Healthy).then_some(self.now);
+            return status.healthy_at.or(now);
         }
         let end = status
             .execution_stopped_at
@@ -139,7 +143,8 @@ impl Judge {
             .unwrap_or(self.now);
         status
             .started_at
-            .is_some_and(|started| end.since(started) >= self.healthy_after)
+            .filter(|started| end.since(*started) >= self.healthy_after)
+            .map(|started| started.plus(self.healthy_after))
     }
 }
 

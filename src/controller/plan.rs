@@ -3,17 +3,20 @@
 //! No I/O, no clock, no randomness, no logging, no dependence on the order of its inputs. The same input gives the same
 //! plan, and once everything is as wanted the plan is empty (P5).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::decision::{Decision, NewEvent, Plan};
+use super::instances::Away;
 use super::observe::{Judge, Phase, TaskView};
-use super::placement::{Books, InstanceView, Placed, Request};
-use super::{daemon, events, images, retention, rolling, service};
+use super::placement::{Books, InstanceView, Placed, Request, Standing};
+use super::{daemon, events, hold, images, instances, retention, rolling, service, suspend};
 use crate::model::{
-    ClusterSpec, Deployment, DesiredStatus, EventLevel, Notice, NoticeKind, PlacementConstraint,
-    RevisionRef, SchedulingStrategy, ServiceName, ServiceRecord, ServiceSpec, SpecHash, StopCode,
-    TaskId, TaskSpec, Timestamp,
+    ClusterSpec, Deployment, DeploymentId, DesiredStatus, EventLevel, InstanceDesired, InstanceId,
+    Notice, NoticeKind, ProviderShare, RevisionRef, RolloutState, SchedulingStrategy, ServiceName,
+    ServiceOverrides, ServiceRecord, ServiceSpec, SpecHash, StopCode, TaskId, TaskRecord, TaskSpec,
+    TaskStatus, Timestamp,
 };
 
 /// After that long something that lasts is said again (semantics §4.29).
@@ -52,10 +55,16 @@ pub struct PlanInput<'a> {
     pub unregistered: Option<&'a RevisionRef>,
     /// What was recorded; `None` for a service that is new.
     pub record: Option<&'a ServiceRecord>,
+    /// What people asked for on top of the folder.
+    pub overrides: Option<&'a ServiceOverrides>,
+    /// What is known by its hash, as far as the record or an override names it: what can be gone back to.
+    pub specs: &'a BTreeMap<SpecHash, Arc<TaskSpec>>,
     /// All tasks of the service that the store has, those that are over included.
     pub tasks: &'a [TaskView<'a>],
     /// All registered instances of the cluster.
     pub instances: &'a [InstanceView<'a>],
+    /// Since when the instances are watched: an instance is away no longer than that, as far as is known.
+    pub watching_since: Timestamp,
     /// The present instant.
     pub now: Timestamp,
     /// The most decisions it may make, at least one: [`MOST_DECISIONS`] where they are to be recorded.
@@ -64,6 +73,15 @@ pub struct PlanInput<'a> {
 
 /// What is to be done for the service now. See the [module's documentation](self).
 pub fn plan(input: &PlanInput<'_>) -> Plan {
+    let suspended = input.overrides.and_then(|o| o.suspended.as_ref());
+    match suspended {
+        Some(asked) => suspend::plan(input, asked),
+        None => act(input),
+    }
+}
+
+/// What is to be done for a service that is not suspended.
+pub(super) fn act(input: &PlanInput<'_>) -> Plan {
     let Some(spec) = input.desired else {
         return service::remove(input);
     };
@@ -72,11 +90,22 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
         None => ServiceRecord::new(spec.clone(), input.now),
     };
     let mut draft = Draft::new(input, record, spec.health_check_grace_period);
+    draft.notice(NoticeKind::Suspended, EventLevel::Warn, None);
     service::follow(&mut draft, spec);
+    let in_sight = draft.definition();
     service::bury(&mut draft);
     images::pin(&mut draft);
     draft.sort_into_groups();
-    let wanted = match (input.definition, spec.scheduling) {
+    let definition = in_sight.as_ref().map(|(revision, hash, spec)| Definition {
+        revision,
+        hash,
+        spec,
+    });
+    let wanted = match (definition, spec.scheduling) {
+        _ if draft.stands_still() => {
+            hold::keep(&mut draft, spec);
+            None
+        }
         (Some(definition), SchedulingStrategy::Replica) => {
             rolling::roll(&mut draft, spec, &definition);
             Some(spec.desired_count)
@@ -86,6 +115,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
         }
         (None, _) => None,
     };
+    instances::report(&mut draft);
     service::conclude(&mut draft, wanted);
     retention::of_service(&mut draft);
     draft.finish()
@@ -100,6 +130,10 @@ pub(super) struct Seen<'a> {
     pub current: bool,
     /// Its instance is DRAINING.
     pub draining: bool,
+    /// Its instance vanished.
+    pub vanished: bool,
+    /// It was given up with its instance, before this plan or by it.
+    pub given_up: bool,
     /// This plan orders it to stop.
     pub stopping: bool,
     /// It may not be chosen to go, neither for a scale-in nor for a rollout (semantics §4.32).
@@ -138,6 +172,16 @@ impl Seen<'_> {
         !self.protected || self.phase == Phase::Unhealthy
     }
 
+    /// It is on an instance that vanished, and not given up yet.
+    pub fn is_stranded(&self) -> bool {
+        self.vanished && self.phase.exists()
+    }
+
+    /// It was given up, and its agent has not said that it is over.
+    pub fn may_run_on(&self) -> bool {
+        self.given_up && !self.view.status.is_some_and(TaskStatus::is_stopped)
+    }
+
     /// It works for an older deployment, or on an instance that it has to leave.
     pub fn superseded(&self) -> bool {
         self.stays() && !self.current
@@ -148,6 +192,10 @@ impl Seen<'_> {
 pub(super) struct Draft<'a> {
     pub input: &'a PlanInput<'a>,
     pub record: ServiceRecord,
+    /// What people asked for that still holds.
+    pub overrides: ServiceOverrides,
+    /// What the folder asks for, as a hash ([`basis`](crate::model::basis)).
+    pub basis: String,
     pub judge: Judge,
     /// Oldest first.
     pub seen: Vec<Seen<'a>>,
@@ -166,7 +214,15 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub fn new(input: &'a PlanInput<'a>, record: ServiceRecord, grace: u32) -> Self {
         let judge = Judge::new(input.cluster, grace, input.now);
+        let lost_after = input.cluster.instance_lost_after;
+        let away = Away::of(input.instances, lost_after, input.watching_since, input.now);
         let mut wake_at = None;
+        let silent: BTreeSet<&InstanceId> = input
+            .instances
+            .iter()
+            .filter(|on| !on.instance.connected)
+            .map(|on| &on.instance.id)
+            .collect();
         let mut seen: Vec<Seen<'a>> = input
             .tasks
             .iter()
@@ -174,11 +230,8 @@ impl<'a> Draft<'a> {
                 let (mut phase, until) = judge.phase(view);
                 // Nobody knows how it is while its engine does not answer: it is not replaced, and nothing that is healthy
                 // is stopped on its account.
-                let silent = |on: &InstanceView<'_>| {
-                    !on.instance.connected && on.instance.id == view.record.instance
-                };
                 if matches!(phase, Phase::Healthy | Phase::Unhealthy)
-                    && input.instances.iter().any(silent)
+                    && silent.contains(&view.record.instance)
                 {
                     phase = Phase::Warming;
                 }
@@ -188,7 +241,12 @@ impl<'a> Draft<'a> {
                     .protected_until
                     .filter(|until| stays && *until > input.now);
                 soonest(&mut wake_at, protection);
+                let on = &view.record.instance;
+                let expected = away.expected.get(on).filter(|_| phase.exists());
+                soonest(&mut wake_at, expected.copied());
                 Seen {
+                    vanished: away.vanished.contains(on),
+                    given_up: view.lost.is_some(),
                     view: *view,
                     phase,
                     current: false,
@@ -199,10 +257,12 @@ impl<'a> Draft<'a> {
             })
             .collect();
         seen.sort_by_key(|seen| (seen.view.record.created_at, &seen.view.record.id));
-        let books = Books::new("", &[], &[]);
+        let books = Books::none();
         Self {
             input,
             record,
+            overrides: input.overrides.cloned().unwrap_or_default(),
+            basis: String::new(),
             judge,
             seen,
             books,
@@ -220,25 +280,56 @@ impl<'a> Draft<'a> {
     pub fn sort_into_groups(&mut self) {
         let primary = self.record.primary().cloned();
         let instances = self.input.instances;
+        let draining: BTreeSet<&InstanceId> = instances
+            .iter()
+            .filter(|view| view.desired == InstanceDesired::Draining)
+            .map(|view| &view.instance.id)
+            .collect();
         for seen in &mut self.seen {
             let task = seen.view.record;
-            seen.draining = instances.iter().any(|view| {
-                view.desired == crate::model::InstanceDesired::Draining
-                    && view.instance.id == task.instance
-            });
+            seen.draining = draining.contains(&task.instance);
             seen.current =
                 !seen.draining && primary.as_ref().is_some_and(|primary| primary.owns(task));
         }
-        let tasks: Vec<(&TaskView<'_>, bool, bool)> = self
+        let tasks: Vec<(TaskView<'a>, bool, bool)> = self
             .seen
             .iter()
             .map(|seen| {
                 let gone = !seen.phase.exists();
-                (&seen.view, gone, seen.current && seen.stays())
+                (seen.view, gone, seen.current && seen.stays())
             })
             .collect();
         let seed = format!("{}/{}", self.input.cluster.name, self.input.service);
         self.books = Books::new(&seed, instances, &tasks);
+    }
+
+    /// What the PRIMARY deployment rolls out, where it is known what that comes down to.
+    pub fn definition(&self) -> Option<(RevisionRef, SpecHash, &'a TaskSpec)> {
+        let primary = self.record.primary()?;
+        let folder = self.input.definition.filter(|d| *d.hash == primary.spec);
+        let spec = match folder {
+            Some(folder) => folder.spec,
+            None => self.spec_of(&primary.spec)?,
+        };
+        Some((primary.revision.clone(), primary.spec.clone(), spec))
+    }
+
+    /// Somebody paused its rollouts.
+    pub fn paused(&self) -> bool {
+        self.overrides.paused.is_some()
+    }
+
+    /// The PRIMARY deployment was given up.
+    pub fn failed(&self) -> bool {
+        self.record
+            .primary()
+            .is_some_and(|primary| primary.rollout == RolloutState::Failed)
+    }
+
+    /// Nothing is to be rolled out at present.
+    pub fn stands_still(&self) -> bool {
+        let rolls = |primary: &Deployment| primary.rollout == RolloutState::InProgress;
+        self.failed() || (self.paused() && self.record.primary().is_some_and(rolls))
     }
 
     pub fn now(&self) -> Timestamp {
@@ -337,12 +428,41 @@ impl<'a> Draft<'a> {
             deployment: deployment.id.clone(),
             revision: definition.revision.clone(),
             spec: definition.hash.clone(),
+            capacity_provider: placed.provider,
             ports: placed.ports,
             gpus: placed.gpus,
             dns_names: vec![self.input.service.to_string()],
+            generation: deployment.generation,
             images: deployment.images.clone(),
             cause,
         });
+    }
+
+    /// Gives the task at that index up with its instance.
+    pub fn give_up(&mut self, at: usize) {
+        let lost_after = self.input.cluster.instance_lost_after;
+        let seen = &mut self.seen[at];
+        let record = seen.view.record;
+        let reason = instances::reason(&record.instance, lost_after);
+        (seen.given_up, seen.phase) = (true, Phase::Gone);
+        self.decisions.push(Decision::GiveUpTask {
+            id: record.id.clone(),
+            revision: record.revision_ref(),
+            instance: record.instance.clone(),
+            reason,
+        });
+    }
+
+    /// Starts nothing of that deployment after all.
+    pub fn take_starts_back(&mut self, of: &DeploymentId) {
+        let before = self.decisions.len();
+        self.decisions.retain(|decision| {
+            !matches!(decision, Decision::StartTask { deployment, .. } if deployment == of)
+        });
+        let fewer = before - self.decisions.len();
+        self.started = self
+            .started
+            .saturating_sub(u32::try_from(fewer).unwrap_or(u32::MAX));
     }
 
     pub fn delete(&mut self, at: usize, cause: String) {
@@ -355,15 +475,66 @@ impl<'a> Draft<'a> {
     where
         'a: 'r,
     {
-        let constraints = self.input.desired.map(|spec| &spec.placement_constraints);
+        let desired = self.input.desired;
         Request {
             spec,
-            distinct: constraints
-                .is_some_and(|all| all.contains(&PlacementConstraint::DistinctInstance)),
-            publish_awsvpc: self.input.cluster.publish_awsvpc_ports,
-            log_drivers: &self.input.cluster.log_drivers,
+            group: format!("service:{}", self.input.service).into(),
+            constraints: desired.map_or(&[], |spec| &spec.placement_constraints),
+            strategy: desired.map_or(&[], |spec| &spec.placement_strategy),
+            providers: self.providers(),
+            wanted: desired.map_or(0, |spec| spec.desired_count),
+            cluster: self.input.cluster,
             only: None,
         }
+    }
+
+    /// The capacity providers that its tasks go to; none: any instance. A DAEMON is on all of them.
+    fn providers(&self) -> &'a [ProviderShare] {
+        let replica = |spec: &&ServiceSpec| spec.scheduling == SchedulingStrategy::Replica;
+        let desired = self.input.desired.filter(replica);
+        desired.map_or(&[], |spec| {
+            let asked = &spec.capacity_providers;
+            self.input.cluster.strategy(asked, spec.names_launch_type)
+        })
+    }
+
+    /// Which of these tasks a scale-in by `count` takes, in which order (semantics §4.31): of capacity providers that have
+    /// more than their share first.
+    pub fn scale_in(&self, tasks: &[usize], count: usize) -> Vec<usize> {
+        let desired = self.input.desired;
+        let strategy = desired.map_or(&[][..], |spec| &spec.placement_strategy);
+        let shares = self.providers();
+        let provider = |task: &'a TaskRecord| match &task.capacity_provider {
+            Some(provider) => Some(provider.as_str()),
+            None if shares.is_empty() => None,
+            None => self.input.cluster.provider_of(&task.instance),
+        };
+        let standing: Vec<Standing<'_>> = tasks
+            .iter()
+            .map(|at| {
+                let record = self.seen[*at].view.record;
+                Standing {
+                    id: &record.id,
+                    instance: &record.instance,
+                    provider: provider(record),
+                }
+            })
+            .collect();
+        let wanted = desired.map_or(0, |spec| spec.desired_count);
+        let targets = ProviderShare::targets(shares, wanted);
+        let beyond: Vec<(&str, usize)> = shares
+            .iter()
+            .zip(targets)
+            .map(|(share, target)| {
+                let name = share.provider.as_str();
+                let of_it = |seen: &Seen<'a>| {
+                    seen.current && seen.good() && provider(seen.view.record) == Some(name)
+                };
+                (name, self.count(of_it).saturating_sub(target) as usize)
+            })
+            .collect();
+        let chosen = self.books.scale_in(strategy, &beyond, &standing, count);
+        chosen.into_iter().map(|at| tasks[at]).collect()
     }
 
     /// What a task of that specification runs, as far as any task of the service still tells.
@@ -372,6 +543,7 @@ impl<'a> Draft<'a> {
             .iter()
             .find(|seen| seen.view.record.spec == *hash)
             .and_then(|seen| seen.view.spec)
+            .or_else(|| self.input.specs.get(hash).map(Arc::as_ref))
     }
 
     /// Whether this plan starts a task, or stops one that had not ended by itself.
@@ -394,9 +566,12 @@ impl<'a> Draft<'a> {
         let ids: BTreeSet<&TaskId> = self.seen.iter().map(Seen::id).collect();
         self.record.throttle.counted.retain(|id| ids.contains(id));
         let changed = self.input.record != Some(&self.record);
+        let known = self.input.overrides.cloned().unwrap_or_default();
+        let overrides = (known != self.overrides).then_some(self.overrides);
         Plan {
             decisions: self.decisions,
             record: changed.then_some(self.record),
+            overrides,
             forget: false,
             events: self.events,
             more: self.more,
@@ -409,7 +584,7 @@ impl Draft<'_> {
     /// Whether the task ended, or is ending, without having been told to.
     pub fn ends_by_itself(seen: &Seen<'_>) -> bool {
         let told = seen.view.record.desired == DesiredStatus::Stopped;
-        matches!(seen.phase, Phase::Gone | Phase::Ending) && !told && !seen.view.lost
+        matches!(seen.phase, Phase::Gone | Phase::Ending) && !told && !seen.given_up
     }
 }
 

@@ -2,11 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::Decision;
 use super::rolling::Band;
+use super::rollouts::{asked, now_basis};
 use super::testing::{World, task_spec, with_health_check, with_port};
+use super::{Decision, Plan};
 use crate::model::{
-    DesiredStatus, HealthStatus, InstanceDesired, LastStatus, SchedulingStrategy, TaskId, TaskSpec,
+    CircuitBreaker, DesiredStatus, HealthStatus, InstanceDesired, LastStatus, Pause, Restart,
+    Retry, RolloutState, SchedulingStrategy, TaskId, TaskSpec, Threshold,
 };
 
 #[derive(Debug, Clone)]
@@ -22,8 +24,25 @@ enum Happening {
     Drain(bool),
     /// The nth task is protected for so many seconds.
     Protect(usize, u16),
+    /// Somebody asks for something.
+    Ask(u8),
     /// A plan of that many decisions at most.
     Plan(usize),
+}
+
+/// After so many failed tasks a deployment is given up in these worlds, and whether it is gone back from.
+type Breaker = Option<(u32, bool)>;
+
+fn breakers() -> impl Strategy<Value = Breaker> {
+    proptest::option::of((1..5_u32, any::<bool>()))
+}
+
+fn guard(world: &mut World, breaker: Breaker) {
+    world.manifest().circuit_breaker = breaker.map(|(count, rollback)| CircuitBreaker {
+        rollback,
+        reset_on_healthy_task: true,
+        threshold: Threshold::Count(count),
+    });
 }
 
 /// Some leave no room to move for some counts.
@@ -51,6 +70,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         3 => (1..4_u32).prop_map(Happening::Deploy),
         1 => any::<bool>().prop_map(Happening::Drain),
         2 => (0..12_usize, 1..1800_u16).prop_map(|(n, seconds)| Happening::Protect(n, seconds)),
+        1 => (0..6_u8).prop_map(Happening::Ask),
         8 => (0..6_usize).prop_map(Happening::Plan),
     ];
     proptest::collection::vec(one, 1..120)
@@ -126,7 +146,102 @@ fn happen(world: &mut World, happening: &Happening, checked: bool) -> Result<(),
                 world.protect(&id, u64::from(seconds));
             }
         }
+        Happening::Ask(what) => ask(world, what),
         Happening::Plan(prefix) => record(world, prefix)?,
+    }
+    Ok(())
+}
+
+fn ask(world: &mut World, what: u8) {
+    let basis = now_basis(world);
+    let spec = world.spec.hash();
+    match what {
+        0 => {
+            world.overrides.paused = Some(Pause {
+                basis,
+                asked: asked(),
+            });
+        }
+        1 => world.overrides.paused = None,
+        2 => world.overrides.suspended = Some(asked()),
+        3 => world.overrides.suspended = None,
+        4 => {
+            world.overrides.retry = Some(Retry {
+                basis,
+                asked: asked(),
+            });
+        }
+        _ => {
+            let last = world.overrides.restart.as_ref();
+            let generation = 1 + last.map_or(0, |restart| restart.generation);
+            world.overrides.restart = Some(Restart {
+                spec,
+                generation,
+                asked: asked(),
+            });
+        }
+    }
+}
+
+/// Nothing stands in the way of what the folder says any more.
+fn clear(world: &mut World) -> Result<(), TestCaseError> {
+    world.overrides.paused = None;
+    world.overrides.suspended = None;
+    // What has failed by now is one thing, what is tried again from now on is another.
+    for _ in 0..20 {
+        record(world, usize::MAX)?;
+    }
+    ask(world, 4);
+    Ok(())
+}
+
+/// What failed is not started, and costs no healthy task of another revision its place.
+fn spares(world: &World, plan: &Plan) -> Result<(), TestCaseError> {
+    let Some(record) = plan.record.as_ref().or(world.record.as_ref()) else {
+        return Ok(());
+    };
+    for decision in &plan.decisions {
+        if let Decision::StartTask {
+            spec, generation, ..
+        } = decision
+        {
+            let failed = record
+                .blocked
+                .iter()
+                .any(|b| b.spec == *spec && b.generation == *generation);
+            prop_assert!(!failed, "{decision}");
+        }
+    }
+    let before = world
+        .record
+        .as_ref()
+        .map_or(0, |record| record.blocked.len());
+    let breaker = world.service.as_ref().and_then(|spec| spec.circuit_breaker);
+    if let Some(breaker) = breaker.filter(|_| record.blocked.len() > before) {
+        let failed = &record.blocked[record.blocked.len() - 1];
+        prop_assert!(
+            failed.failed_tasks >= breaker.threshold.tasks(1),
+            "{failed:?}"
+        );
+    }
+    let failed = record
+        .primary()
+        .is_some_and(|primary| primary.rollout == RolloutState::Failed);
+    if failed && world.manifest_is_replica() {
+        let (_, healthy) = world.counts();
+        let wanted = world.service.as_ref().map_or(0, |spec| spec.desired_count);
+        let stopped = plan.decisions.iter().filter(|decision| match decision {
+            Decision::StopTask { id, cause, .. } => {
+                world.is_healthy(id) && !cause.contains("draining")
+            }
+            _ => false,
+        });
+        let stopped = u32::try_from(stopped.count()).expect("few");
+        prop_assert!(
+            stopped == 0 || healthy - stopped >= wanted,
+            "{stopped} of {healthy} healthy tasks are stopped: {:?}",
+            plan.decisions
+        );
     }
     Ok(())
 }
@@ -137,6 +252,9 @@ fn record(world: &mut World, most: usize) -> Result<(), TestCaseError> {
     let again = world.plan_at_most(most);
     prop_assert_eq!(&plan, &again, "the same input, the same plan");
     prop_assert!(plan.decisions.len() <= most);
+    let suspended = world.overrides.suspended.is_some();
+    prop_assert!(!suspended || plan.decisions.is_empty(), "{plan:?}");
+    spares(world, &plan)?;
     for decision in &plan.decisions {
         if let Decision::StopTask { id, reason, .. } = decision {
             let protected = world.tasks[id].protected_until;
@@ -214,14 +332,17 @@ proptest! {
     #[test]
     fn a_rollout_never_leaves_its_band_and_always_arrives(
         all in happenings(), checked in any::<bool>(), count in 1..6_u32, band in 0..BANDS.len(),
+        breaker in breakers(),
     ) {
         let mut world = World::of(count, content(1, checked));
         world.percentages(BANDS[band].0, BANDS[band].1);
+        guard(&mut world, breaker);
         world.add_instance("other");
         world.steady();
         for happening in &all {
             happen(&mut world, happening, checked)?;
         }
+        clear(&mut world)?;
         calm(&mut world)?;
         let manifest = world.manifest().clone();
         let band = Band::of(&manifest, manifest.desired_count);
@@ -232,16 +353,18 @@ proptest! {
 
     #[test]
     fn a_daemon_never_exceeds_its_band_and_always_arrives(
-        all in happenings(), checked in any::<bool>(),
+        all in happenings(), checked in any::<bool>(), breaker in breakers(),
     ) {
         let mut world = World::of(0, content(1, checked));
         world.manifest().scheduling = SchedulingStrategy::Daemon;
         world.percentages(0, 100);
+        guard(&mut world, breaker);
         world.add_instance("other");
         world.add_instance("third");
         for happening in &all {
             happen(&mut world, happening, checked)?;
         }
+        clear(&mut world)?;
         calm(&mut world)?;
         let active = world.instances.values();
         let wanted = active.filter(|(_, desired, _)| *desired == InstanceDesired::Active).count();

@@ -10,7 +10,7 @@ use crate::model::{
     ClusterName, Desired, Family, InstanceDesired, InstanceId, RegisteredDefinition, SpecHash,
     TaskDefinitionRecord, Timestamp,
 };
-use crate::store::state::{InstanceEntry, seen};
+use crate::store::state::{InstanceEntry, InstanceKey, seen};
 use crate::store::{Epoch, MAX_BYTES, MAX_OPS, State, Txn, keys};
 
 /// What `desired` comes down to, and what has to be written before services may follow it.
@@ -144,7 +144,9 @@ impl Registrar<'_> {
                 self.add(part);
             }
             for instance in &spec.instances {
-                self.want(&(name.clone(), instance.name.clone()), instance.desired);
+                let key = (name.clone(), instance.name.clone());
+                let asked = self.asked(&key, instance.desired);
+                self.want(&key, asked.unwrap_or(instance.desired));
             }
         }
         // What is no longer declared takes no new tasks, and those that it has move away; then it is forgotten.
@@ -184,11 +186,28 @@ impl Registrar<'_> {
             .expect(&reserved, seen(entry.reserved.as_ref()))
             .delete(reserved)
             .delete(desired)
+            .delete(keys::instance_override(cluster, id))
+            .delete(keys::instance_endpoint(cluster, id))
+            .delete(keys::instance_images(cluster, id))
             .delete(keys::instance(cluster, id));
         self.add(part);
     }
 
-    fn want(&mut self, key: &crate::store::state::InstanceKey, wanted: InstanceDesired) {
+    /// What somebody asked for, as long as the manifest says what it said then.
+    fn asked(&mut self, key: &InstanceKey, declared: InstanceDesired) -> Option<InstanceDesired> {
+        let asked = self.state.instances.get(key)?.asked.as_ref()?;
+        if asked.basis == declared {
+            return Some(asked.desired);
+        }
+        let at = keys::instance_override(&key.0, &key.1);
+        let part = Txn::new(self.epoch)
+            .expect_unchanged(&at, asked.revision)
+            .delete(at);
+        self.add(part);
+        None
+    }
+
+    fn want(&mut self, key: &InstanceKey, wanted: InstanceDesired) {
         let stored = self
             .state
             .instances

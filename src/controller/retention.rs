@@ -18,14 +18,27 @@ pub const AFTER_REMOVAL: Duration = REMEMBERED;
 /// Keeps the newest [`KEPT`] tasks that are over, and up to [`MOST_OF_SERVICE`] that ended within the last [`REMEMBERED`]. Those
 /// that have nothing to tell count as older than all others.
 pub(super) fn of_service(draft: &mut Draft<'_>) {
+    // What was given up is remembered until its agent has stopped it: it is known by its record.
+    let is_over = |seen: &Seen<'_>| {
+        seen.phase == Phase::Gone
+            && (!seen.may_run_on() || (seen.view.lost.is_some() && is_of_undeclared(draft, seen)))
+    };
     let mut over = draft.newest(is_over);
     over.sort_by_key(|at| {
         let seen = &draft.seen[*at];
         (never_began(seen), std::cmp::Reverse(ended(seen)))
     });
-    for (rank, at) in over.into_iter().enumerate().skip(KEPT) {
+    for (rank, at) in over.into_iter().enumerate() {
         let until = ended(&draft.seen[at]).0.plus(REMEMBERED);
-        let cause = if rank >= MOST_OF_SERVICE {
+        // An instance that is no longer declared is let go once nothing of it is remembered.
+        let leaving = is_of_undeclared(draft, &draft.seen[at]);
+        if rank < KEPT && !leaving {
+            continue;
+        }
+        let cause = if leaving && until <= draft.now() {
+            let instance = &draft.seen[at].view.record.instance;
+            format!("it was over an hour ago, and instance {instance} is no longer declared")
+        } else if rank >= MOST_OF_SERVICE {
             match never_began(&draft.seen[at]) {
                 true => {
                     format!("it never began, and {MOST_OF_SERVICE} tasks of the service are kept")
@@ -61,8 +74,9 @@ pub(super) fn of_removed(draft: &mut Draft<'_>, since: Timestamp) -> bool {
     true
 }
 
-fn is_over(seen: &Seen<'_>) -> bool {
-    seen.phase == Phase::Gone && !seen.view.lost
+fn is_of_undeclared(draft: &Draft<'_>, seen: &Seen<'_>) -> bool {
+    let declared = &draft.input.cluster.instances;
+    !declared.iter().any(|i| i.name == seen.view.record.instance)
 }
 
 /// It was called off before any container of it started: there is no output of it, and no failure to explain.
@@ -79,7 +93,7 @@ fn ended<'a>(seen: &'a Seen<'_>) -> (Timestamp, Timestamp, &'a str) {
     let record = seen.view.record;
     let stopped = seen.view.status.and_then(|status| status.stopped_at);
     (
-        stopped.unwrap_or(record.created_at),
+        stopped.or(seen.view.lost).unwrap_or(record.created_at),
         record.created_at,
         record.id.as_str(),
     )

@@ -17,10 +17,10 @@ use std::time::Duration;
 use super::observe::Phase;
 use super::placement::{Books, NoFit, Request};
 use super::plan::{Definition, Draft, Seen};
-use super::{events, service};
+use super::{events, instances, rebalance, service};
 use crate::model::{
-    Deployment, DeploymentStatus, EventLevel, InstanceId, NoticeKind, ServiceSpec, SpecHash,
-    StopCode, ceil_percent, floor_percent,
+    Deployment, DeploymentStatus, EarlySuccess, EventLevel, InstanceId, NoticeKind, ServiceSpec,
+    SpecHash, StopCode, TaskRecord, ceil_percent, floor_percent,
 };
 
 /// How long a cluster may be without any registered instance before a service says so: agents register as they start.
@@ -65,18 +65,28 @@ pub(super) fn roll(draft: &mut Draft<'_>, spec: &ServiceSpec, definition: &Defin
         band: Band::of(spec, spec.desired_count),
         primary,
         definition: *definition,
+        early: spec.early_success,
     };
+    let stranded = instances::replace(draft, spec.desired_count, &rolling.primary, definition);
     rolling.stop_surplus(draft);
+    if draft.failed() {
+        // One of those was one too many: what comes next is for the next plan.
+        return;
+    }
     rolling.stop_superseded(draft);
     let due = rolling.due(draft);
     rolling.replace_old(draft, due);
     let unplaced = rolling.start_missing(draft, due);
     let blocked = match unplaced {
-        0 => None,
+        0 => stranded.map(Blocked::Placement),
         unplaced => rolling.make_room(draft, unplaced),
     };
+    let quiet = blocked.is_none();
     report(draft, blocked);
     report_protected(draft, spec.desired_count);
+    if quiet {
+        rebalance::begin(draft, rolling.band, &rolling.primary, definition);
+    }
 }
 
 /// It would have to go and may not.
@@ -153,9 +163,9 @@ struct Search<'d> {
     left: Left,
 }
 
-impl Search<'_> {
+impl<'d> Search<'d> {
     /// One task that is enough by itself.
-    fn one(&mut self, draft: &Draft<'_>, request: &Request<'_>, free: &[usize]) -> Option<usize> {
+    fn one(&mut self, draft: &Draft<'d>, request: &Request<'_>, free: &[usize]) -> Option<usize> {
         if self.existing.saturating_sub(1) >= self.cap {
             return None;
         }
@@ -175,11 +185,12 @@ impl Search<'_> {
                     return Some(*at);
                 }
                 Err(no_fit) => {
-                    self.books.restore(task, held);
                     // Another one like it gives back as much, but for which ports these are.
                     if !no_fit.is_about_ports(&task.instance) {
                         hopeless.insert(kind);
                     }
+                    drop(no_fit);
+                    self.books.restore(task, held);
                 }
             }
         }
@@ -189,7 +200,7 @@ impl Search<'_> {
     /// As many as it takes; none where all are not enough.
     fn several(
         &mut self,
-        draft: &Draft<'_>,
+        draft: &Draft<'d>,
         request: &Request<'_>,
         free: &[usize],
     ) -> Option<Vec<usize>> {
@@ -254,23 +265,29 @@ struct Rolling<'a> {
     band: Band,
     primary: Deployment,
     definition: Definition<'a>,
+    early: Option<EarlySuccess>,
 }
 
 impl Rolling<'_> {
     /// Current tasks beyond `desiredCount`: not yet running ones go first, then unhealthy ones, then the newest.
     fn stop_surplus(&self, draft: &mut Draft<'_>) {
         let desired = self.band.desired;
+        let moving = rebalance::under_way(draft, desired);
+        // Until it has arrived, a task that is moved to another zone is one beyond.
+        let kept = desired + u32::from(moving.is_some_and(|(_, arrived)| !arrived));
         let good = draft.count(|seen| seen.current && seen.good());
         let mut victims = draft.newest(|seen| seen.current && seen.good());
-        // Of equals a protected one is what is kept; a less useful one counts as gone, or the most useful would go for it.
-        victims.sort_by_key(|at| (draft.seen[*at].phase, draft.seen[*at].protected));
-        victims.truncate(good.saturating_sub(desired) as usize);
+        victims.retain(|at| moving.is_none_or(|(moved, _)| moved != *at));
+        let mut victims = in_order_of_use(draft, victims, good.saturating_sub(kept));
         victims.retain(|at| draft.seen[*at].expendable());
         for at in victims {
             if !draft.has_room() {
                 return;
             }
-            let cause = format!("scaling in to {desired}");
+            let cause = match moving {
+                Some(_) => "evens out availability zones".to_owned(),
+                None => format!("scaling in to {desired}"),
+            };
             stop_scaled(draft, at, &self.primary, cause);
         }
         // An unhealthy task stands in until a healthy one has taken its place (semantics §4.21).
@@ -289,7 +306,13 @@ impl Rolling<'_> {
     /// How many superseded tasks must stand in for current ones that are not healthy yet.
     fn needed(&self, draft: &Draft<'_>) -> u32 {
         let healthy = draft.count(|seen| seen.current && seen.healthy());
-        self.band.desired.saturating_sub(healthy)
+        let desired = self.band.desired;
+        // Enough for the deployment to be done is enough for older tasks to go.
+        let early = self.early.map(|e| ceil_percent(desired, e.healthy_percent));
+        match early {
+            Some(enough) if healthy >= enough.max(self.band.floor) => 0,
+            _ => desired.saturating_sub(healthy),
+        }
     }
 
     /// Superseded tasks that no longer stand in for anything, the least useful first.
@@ -323,9 +346,10 @@ impl Rolling<'_> {
 
     /// Tasks that never ran and are superseded already, but for those that replace one that stood in.
     fn stop_idle_starts(&self, draft: &mut Draft<'_>) {
-        let mut good: BTreeMap<SpecHash, u32> = BTreeMap::new();
+        let mut good: BTreeMap<(SpecHash, u32), u32> = BTreeMap::new();
+        let kind = |task: &TaskRecord| (task.spec.clone(), task.generation);
         for seen in draft.seen.iter().filter(|seen| seen.good()) {
-            *good.entry(seen.view.record.spec.clone()).or_default() += 1;
+            *good.entry(kind(seen.view.record)).or_default() += 1;
         }
         for at in draft
             .newest(|seen| seen.superseded() && seen.phase == Phase::Starting && seen.expendable())
@@ -335,7 +359,7 @@ impl Rolling<'_> {
             let mut deployments = draft.record.deployments.iter();
             let deployment = deployments
                 .find(|d| d.status == DeploymentStatus::Active && d.owns(task) && !seen.draining);
-            let of_it = good.entry(task.spec.clone()).or_default();
+            let of_it = good.entry(kind(task)).or_default();
             let wanted = deployment.is_some_and(|deployment| *of_it <= deployment.desired_count);
             if !wanted {
                 if !draft.has_room() {
@@ -350,7 +374,8 @@ impl Rolling<'_> {
 
     /// How many current tasks are to be started now, as far as the throttle allows.
     fn due(&self, draft: &mut Draft<'_>) -> u32 {
-        let good = draft.count(|seen| seen.current && seen.good());
+        // What was started so far took the place of a task that was given up.
+        let good = draft.count(|seen| seen.current && seen.good()) + draft.started;
         let missing = self.band.desired.saturating_sub(good);
         let now = draft.now();
         let due = draft.record.throttle.allowed(missing, now);
@@ -376,7 +401,10 @@ impl Rolling<'_> {
             .record
             .deployments
             .iter()
-            .filter(|d| d.status == DeploymentStatus::Active)
+            .filter(|d| {
+                d.status == DeploymentStatus::Active
+                    && d.rollout != crate::model::RolloutState::Failed
+            })
             .cloned()
             .collect();
         for deployment in old {
@@ -462,7 +490,7 @@ impl Rolling<'_> {
         let room = u32::try_from(draft.room()).unwrap_or(u32::MAX);
         let (victims, blocked) = self.victims(draft, &request, unplaced.min(room));
         for at in victims {
-            if !draft.has_room() {
+            if draft.failed() || !draft.has_room() {
                 break;
             }
             let seen = &draft.seen[at];
@@ -493,7 +521,7 @@ impl Rolling<'_> {
     ) -> (Vec<usize>, Option<Blocked>) {
         let mut search = Search {
             // Nothing is placed in this plan any more.
-            books: std::mem::replace(&mut draft.books, Books::new("", &[], &[])),
+            books: std::mem::replace(&mut draft.books, Books::none()),
             existing: draft.existing(),
             cap: self.band.cap,
             floor: self.band.floor,
@@ -601,7 +629,10 @@ impl Rolling<'_> {
     /// Stops a task that stood in; its deployment wants one less.
     fn stop_old(&self, draft: &mut Draft<'_>, at: usize, cause: String) {
         let task = draft.seen[at].view.record;
-        let good = draft.count(|seen| seen.good() && seen.view.record.spec == task.spec);
+        let good = draft.count(|seen| {
+            let other = seen.view.record;
+            seen.good() && other.spec == task.spec && other.generation == task.generation
+        });
         let unhealthy = is_unhealthy(&draft.seen[at]);
         let owner = draft
             .record
@@ -618,6 +649,21 @@ impl Rolling<'_> {
     }
 }
 
+/// The `count` of `tasks` that a scale-in takes: the least useful first. Of equals a protected one is what is kept; it counts as
+/// gone all the same, or a more useful one would go for it.
+fn in_order_of_use(draft: &Draft<'_>, mut tasks: Vec<usize>, count: u32) -> Vec<usize> {
+    let class = |at: &usize| (draft.seen[*at].phase, draft.seen[*at].protected);
+    tasks.sort_by_key(class);
+    let mut left = count as usize;
+    let mut chosen = Vec::new();
+    for alike in tasks.chunk_by(|a, b| class(a) == class(b)) {
+        let of_these = left.min(alike.len());
+        left -= of_these;
+        chosen.extend(draft.scale_in(alike, of_these.min(draft.room().saturating_add(1))));
+    }
+    chosen
+}
+
 fn is_unhealthy(seen: &Seen<'_>) -> bool {
     seen.stays() && seen.phase == Phase::Unhealthy
 }
@@ -628,9 +674,9 @@ pub(super) fn stop_scaled(draft: &mut Draft<'_>, at: usize, by: &Deployment, cau
 }
 
 pub(super) fn stop_unhealthy(draft: &mut Draft<'_>, at: usize, cause: &str) {
-    service::count_unhealthy(draft, at);
     let message = events::unhealthy(draft.input.service, draft.seen[at].id());
     draft.say(EventLevel::Warn, message);
+    service::count_unhealthy(draft, at);
     let reason = "Task failed container health checks".to_owned();
     let code = StopCode::ServiceSchedulerInitiated;
     draft.stop(at, code, reason, cause.to_owned());

@@ -2,25 +2,38 @@
 
 use std::collections::BTreeMap;
 
+use super::breaker::{self, Recoveries};
 use super::decision::Plan;
 use super::observe::Phase;
 use super::plan::{Draft, PlanInput, Seen};
-use super::{events, retention, throttle};
+use super::succession::{fresh_id, make_primary};
+use super::target::{self, Wanted};
+use super::{events, instances, retention, throttle};
 use crate::model::{
-    CompletedDeployment, Deployment, DeploymentId, DeploymentStatus, EventLevel, NoticeKind,
-    RolloutState, SchedulingStrategy, ServiceRecord, ServiceSpec, ServiceStatus, StopCode, TaskId,
-    Throttle, hex_sha256,
+    CompletedDeployment, Deployment, DeploymentId, DeploymentStatus, EndedDeployment, EventLevel,
+    NoticeKind, RolloutState, SchedulingStrategy, ServiceDeploymentStatus, ServiceOverrides,
+    ServiceRecord, ServiceSpec, ServiceStatus, StopCode, TaskId, Throttle, basis, ceil_percent,
 };
 
-/// Brings the record up to what the manifest says: settles what was under way, then makes the wanted revision PRIMARY.
+/// Brings the record up to what the manifest, and what people asked for on top of it, say: settles what was under way, then makes
+/// the wanted revision PRIMARY.
 pub(super) fn follow(draft: &mut Draft<'_>, spec: &ServiceSpec) {
     revive(draft);
     adopt(draft);
-    let wanted = draft.input.definition;
-    let supersedes = wanted.is_some_and(|wanted| {
-        let primary = draft.record.primary();
-        primary.is_some_and(|primary| primary.spec != *wanted.hash)
-    });
+    let definition = draft
+        .input
+        .definition
+        .filter(|_| draft.input.unregistered.is_none());
+    draft.basis = basis(spec, definition.map(|definition| definition.hash));
+    take_overrides(draft);
+    let wanted = target::wanted(draft, spec, &draft.overrides);
+    let supersedes = match &wanted {
+        Wanted::Target(target) => draft
+            .record
+            .primary()
+            .is_some_and(|primary| !primary.runs(&target.spec, target.generation)),
+        Wanted::AsItIs => false,
+    };
     if supersedes {
         settle(draft);
     } else {
@@ -29,17 +42,40 @@ pub(super) fn follow(draft: &mut Draft<'_>, spec: &ServiceSpec) {
     if draft.record.spec != *spec {
         draft.record.spec = spec.clone();
     }
-    make_primary(draft);
+    if let Wanted::Target(target) = wanted {
+        make_primary(draft, target);
+    }
+    if !draft.stands_still() {
+        draft.record.paused_at = None;
+    }
     let unregistered = draft
         .input
         .unregistered
         .map(|revision| events::unregistered(draft.input.service, revision));
     draft.notice(NoticeKind::Definition, EventLevel::Error, unregistered);
     let about = match draft.record.primary() {
+        Some(primary) if primary.generation > 0 => format!(
+            "{} {} {}",
+            spec.manifest_hash, primary.spec, primary.generation
+        ),
         Some(primary) => format!("{} {}", spec.manifest_hash, primary.spec),
         None => spec.manifest_hash.clone(),
     };
     draft.record.throttle.rebase(&about);
+}
+
+/// A changed manifest wins over what people asked for before, and over what failed before; what is to be tried again is.
+fn take_overrides(draft: &mut Draft<'_>) {
+    draft.overrides = draft.overrides.holding(&draft.basis);
+    let basis = &draft.basis;
+    draft
+        .record
+        .blocked
+        .retain(|blocked| blocked.basis == *basis);
+    if draft.overrides.retry.take().is_some() {
+        draft.record.blocked.clear();
+        draft.record.throttle.clear();
+    }
 }
 
 /// A service that was removed and stands in the folder again begins anew; what is still stopping goes on stopping.
@@ -50,6 +86,8 @@ fn revive(draft: &mut Draft<'_>) {
         record.inactive_at = None;
         record.deployments.clear();
         record.notices.clear();
+        record.blocked.clear();
+        record.paused_at = None;
         record.throttle = Throttle::default();
         record.steady = false;
         record.created_at = draft.input.now;
@@ -68,7 +106,10 @@ fn adopt(draft: &mut Draft<'_>) {
             Some(id) => id,
             None => fresh_id(draft),
         };
-        let serving = draft.count(|seen| seen.serves() && seen.view.record.spec == task.spec);
+        let serving = draft.count(|seen| {
+            let other = seen.view.record;
+            seen.serves() && other.spec == task.spec && other.generation == task.generation
+        });
         draft.record.deployments.push(Deployment {
             rollout_reason: events::in_progress(&id),
             id,
@@ -77,7 +118,9 @@ fn adopt(draft: &mut Draft<'_>) {
             spec: task.spec.clone(),
             rollout: RolloutState::InProgress,
             desired_count: serving,
+            generation: task.generation,
             failed_tasks: 0,
+            failed_at: None,
             images: BTreeMap::new(),
             created_at: task.created_at,
             updated_at: draft.input.now,
@@ -103,110 +146,17 @@ fn scale_out_old(draft: &mut Draft<'_>, spec: &ServiceSpec) {
     let more = spec
         .desired_count
         .saturating_sub(draft.record.spec.desired_count);
-    let old = draft
-        .record
-        .deployments
-        .iter_mut()
-        .find(|d| d.status == DeploymentStatus::Active && d.desired_count > 0);
+    let old = draft.record.deployments.iter_mut().find(|d| {
+        d.status == DeploymentStatus::Active
+            && d.rollout != RolloutState::Failed
+            && d.desired_count > 0
+    });
     if let (Some(old), true) = (old, more > 0) {
         old.desired_count += more;
     }
 }
 
-fn make_primary(draft: &mut Draft<'_>) {
-    let Some(wanted) = draft.input.definition else {
-        return;
-    };
-    let now = draft.input.now;
-    if let Some(primary) = primary_mut(&mut draft.record)
-        && primary.spec == *wanted.hash
-    {
-        if primary.revision != *wanted.revision {
-            primary.revision = wanted.revision.clone();
-        }
-        return;
-    }
-    let known = draft
-        .record
-        .deployments
-        .iter()
-        .position(|d| d.spec == *wanted.hash);
-    // A revert finds the deployment it reverts to, so its tasks stay what they are.
-    let mut primary = match known {
-        Some(at) => draft.record.deployments.remove(at),
-        None => Deployment {
-            id: fresh_id(draft),
-            status: DeploymentStatus::Primary,
-            revision: wanted.revision.clone(),
-            spec: wanted.hash.clone(),
-            rollout: RolloutState::InProgress,
-            rollout_reason: String::new(),
-            desired_count: 0,
-            failed_tasks: 0,
-            images: BTreeMap::new(),
-            created_at: now,
-            updated_at: now,
-        },
-    };
-    primary.status = DeploymentStatus::Primary;
-    primary.revision = wanted.revision.clone();
-    primary.rollout = RolloutState::InProgress;
-    primary.rollout_reason = events::in_progress(&primary.id);
-    primary.updated_at = now;
-
-    let old = draft.record.primary().cloned();
-    let serving = old
-        .as_ref()
-        .map(|old| draft.count(|seen| seen.serves() && old.owns(seen.view.record)));
-    if let (Some(old), Some(serving)) = (primary_mut(&mut draft.record), serving) {
-        old.status = DeploymentStatus::Active;
-        old.desired_count = serving;
-        old.updated_at = now;
-        if old.rollout == RolloutState::InProgress {
-            old.rollout_reason = events::superseded(&old.id, &primary.id);
-        }
-    }
-    let replaces = old.map_or_else(String::new, |old| format!(", replacing {}", old.revision));
-    let message = format!(
-        "(service {}) (deployment {}) deployment in progress: {}{replaces}.",
-        draft.input.service, primary.id, primary.revision
-    );
-    draft.say(EventLevel::Info, message);
-    draft.record.deployments.insert(0, primary);
-    draft.record.steady = false;
-}
-
-/// `ecs-svc/` and 19 digits, from the cluster, the service and a counter: unlike any that a task or a deployment has.
-fn fresh_id(draft: &mut Draft<'_>) -> DeploymentId {
-    loop {
-        draft.record.deployment_counter += 1;
-        let id = deployment_id(
-            draft.input.cluster.name.as_str(),
-            draft.input.service.as_str(),
-            draft.record.deployment_counter,
-        );
-        let known = draft.record.deployments.iter().any(|d| d.id == id)
-            || draft
-                .seen
-                .iter()
-                .any(|seen| seen.view.record.deployment.as_ref() == Some(&id));
-        if !known {
-            return id;
-        }
-    }
-}
-
-pub(super) fn deployment_id(cluster: &str, service: &str, number: u64) -> DeploymentId {
-    let hash = hex_sha256(format!("{cluster}/{service}/{number}").as_bytes());
-    let bits = hash
-        .get(..16)
-        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-        .unwrap_or(number);
-    let low = 1_000_000_000_000_000_000;
-    DeploymentId::new(format!("ecs-svc/{}", low + bits % (9 * low)))
-}
-
-fn primary_mut(record: &mut ServiceRecord) -> Option<&mut Deployment> {
+pub(super) fn primary_mut(record: &mut ServiceRecord) -> Option<&mut Deployment> {
     record
         .deployments
         .iter_mut()
@@ -218,6 +168,9 @@ pub(super) fn bury(draft: &mut Draft<'_>) {
     tell_of_the_dying(draft);
     let mut ended = draft.newest(Draft::ends_by_itself);
     ended.reverse();
+    // In the order in which it happened: what became healthy in between sets the breaker back.
+    ended.sort_by_key(|at| breaker::ended_at(draft, &draft.seen[*at]));
+    let recoveries = Recoveries::of(draft);
     for at in ended {
         if !draft.has_room() {
             break;
@@ -227,9 +180,8 @@ pub(super) fn bury(draft: &mut Draft<'_>) {
         let why = status.map_or_else(String::new, |status| events::end(status, spec));
         if !draft.record.throttle.has_counted(&task.id) {
             let healthy = draft.judge.was_healthy(&seen.view);
+            let over = seen.phase == Phase::Gone;
             draft.record.throttle.counted.push(task.id.clone());
-            count_end(draft, at, healthy);
-            let over = draft.seen[at].phase == Phase::Gone;
             let told = status.filter(|status| over || !status.last_log_lines.is_empty());
             match told {
                 Some(status) => {
@@ -238,6 +190,7 @@ pub(super) fn bury(draft: &mut Draft<'_>) {
                 }
                 None => draft.record.dying.push(task.id.clone()),
             }
+            count_end(draft, at, healthy, &why, &recoveries);
             let cause = format!("replaces {}: {why}", task.id.short());
             draft.causes.push(cause);
         }
@@ -249,6 +202,8 @@ pub(super) fn bury(draft: &mut Draft<'_>) {
             .unwrap_or_else(|| why.clone());
         draft.stop(at, code, reason, format!("ended by itself: {why}"));
     }
+    breaker::credit(draft, &recoveries);
+    breaker::hear_last_words(draft);
     credit_the_healthy(draft);
 }
 
@@ -286,12 +241,26 @@ pub(super) fn count_unhealthy(draft: &mut Draft<'_>, at: usize) {
     let id = &view.record.id;
     if !draft.judge.was_healthy(&view) && !draft.record.throttle.has_counted(id) {
         draft.record.throttle.counted.push(id.clone());
-        count_end(draft, at, false);
+        let recoveries = Recoveries::of(draft);
+        count_end(
+            draft,
+            at,
+            false,
+            "it failed container health checks",
+            &recoveries,
+        );
     }
 }
 
-fn count_end(draft: &mut Draft<'_>, at: usize, was_healthy: bool) {
+fn count_end(
+    draft: &mut Draft<'_>,
+    at: usize,
+    was_healthy: bool,
+    why: &str,
+    recoveries: &Recoveries,
+) {
     let now = draft.input.now;
+    let still = draft.stands_still();
     let task = draft.seen[at].view.record;
     let Some(deployment) = draft.record.deployments.iter_mut().find(|d| d.owns(task)) else {
         return;
@@ -299,19 +268,20 @@ fn count_end(draft: &mut Draft<'_>, at: usize, was_healthy: bool) {
     let primary = deployment.status == DeploymentStatus::Primary;
     match (was_healthy, primary) {
         (true, true) => {
-            if draft.record.throttle.succeed(task.created_at) {
-                deployment.failed_tasks = 0;
-            }
+            draft.record.throttle.succeed(task.created_at);
         }
         // It is replaced from its own revision (semantics §4.22).
         (true, false) => {}
         (false, true) => {
-            deployment.failed_tasks += 1;
             draft.record.throttle.fail(task.created_at, now);
+            breaker::count(draft, at, why, recoveries);
         }
         (false, false) => {
-            deployment.failed_tasks += 1;
-            deployment.desired_count = deployment.desired_count.saturating_sub(1);
+            // While nothing is rolled out it is all that serves: then it is tried again.
+            if !still {
+                deployment.desired_count = deployment.desired_count.saturating_sub(1);
+            }
+            breaker::count(draft, at, why, recoveries);
         }
     }
 }
@@ -326,11 +296,8 @@ fn credit_the_healthy(draft: &mut Draft<'_>) {
         .filter(|seen| seen.healthy() && primary.owns(seen.view.record))
         .map(|seen| seen.view.record.created_at)
         .max();
-    if let Some(created) = newest
-        && draft.record.throttle.succeed(created)
-        && let Some(primary) = primary_mut(&mut draft.record)
-    {
-        primary.failed_tasks = 0;
+    if let Some(created) = newest {
+        draft.record.throttle.succeed(created);
     }
     let impaired = (draft.record.throttle.failures >= throttle::IMPAIRED)
         .then(|| events::impaired(draft.input.service));
@@ -347,21 +314,44 @@ fn complete(draft: &mut Draft<'_>) {
     let Some(primary) = primary_mut(&mut draft.record) else {
         return;
     };
-    if primary.rollout == RolloutState::Completed {
+    if primary.rollout != RolloutState::InProgress {
         return;
     }
     primary.rollout = RolloutState::Completed;
     primary.rollout_reason = events::rollout_completed(&primary.id);
     primary.updated_at = now;
-    let completed = CompletedDeployment {
+    let primary = primary.clone();
+    let message = events::completed(draft.input.service, &primary.id);
+    draft.record.last_completed = Some(CompletedDeployment {
         id: primary.id.clone(),
         revision: primary.revision.clone(),
         spec: primary.spec.clone(),
+        generation: primary.generation,
+        images: primary.images.clone(),
         at: now,
-    };
-    let message = events::completed(draft.input.service, &completed.id);
-    draft.record.last_completed = Some(completed);
+    });
+    if !breaker::end_rollback(draft, &primary, ServiceDeploymentStatus::RollbackSuccessful) {
+        let reason = primary.rollout_reason.clone();
+        let threshold = breaker::threshold(draft);
+        let ended = EndedDeployment {
+            threshold,
+            ..breaker::ended(&primary, ServiceDeploymentStatus::Successful, reason, now)
+        };
+        draft.record.remember(ended);
+    }
     draft.say(EventLevel::Info, message);
+}
+
+/// Whether the deployment is done by its early success criteria: enough of its tasks are healthy and, where that is waited for,
+/// no older ones are left.
+fn early(draft: &Draft<'_>, wanted: u32) -> bool {
+    let Some(early) = draft.input.desired.and_then(|spec| spec.early_success) else {
+        return false;
+    };
+    let healthy = draft.count(|seen| seen.current && seen.healthy());
+    let enough = healthy >= ceil_percent(wanted, early.healthy_percent);
+    let old = draft.count(|seen| !seen.current && seen.phase.exists());
+    enough && (early.deferred_cleanup || old == 0)
 }
 
 /// After everything was decided: the deployments' counts, COMPLETED, steady. `wanted` is how many tasks there should be,
@@ -371,13 +361,13 @@ pub(super) fn conclude(draft: &mut Draft<'_>, wanted: Option<u32>) {
         primary.desired_count = wanted;
     }
     let settled = !draft.acts() && !draft.more;
-    let steady = wanted.is_some_and(|wanted| settled && arrived(draft, wanted));
-    if steady {
+    let steady = wanted.is_some_and(|wanted| settled && !draft.failed() && arrived(draft, wanted));
+    if steady || wanted.is_some_and(|wanted| !draft.more && early(draft, wanted)) {
         complete(draft);
-        if !draft.record.steady {
-            let message = events::steady(draft.input.service);
-            draft.say(EventLevel::Info, message);
-        }
+    }
+    if steady && !draft.record.steady {
+        let message = events::steady(draft.input.service);
+        draft.say(EventLevel::Info, message);
     }
     draft.record.steady = steady;
     let seen = &draft.seen;
@@ -397,6 +387,7 @@ pub(super) fn remove(input: &PlanInput<'_>) -> Plan {
         return remove_strays(input);
     };
     let mut draft = Draft::new(input, record.clone(), 0);
+    instances::give_up_all(&mut draft);
     stop_removed(&mut draft);
     for deployment in &mut draft.record.deployments {
         deployment.desired_count = 0;
@@ -404,6 +395,9 @@ pub(super) fn remove(input: &PlanInput<'_>) -> Plan {
     draft.record.steady = false;
     draft.record.notices.clear();
     draft.record.dying.clear();
+    draft.record.blocked.clear();
+    draft.record.paused_at = None;
+    draft.overrides = ServiceOverrides::default();
     if draft.seen.iter().any(|seen| seen.phase.exists()) {
         draft.record.status = ServiceStatus::Draining;
         draft.record.inactive_at = None;
@@ -434,6 +428,7 @@ fn remove_strays(input: &PlanInput<'_>) -> Plan {
         .unwrap_or(first.record.created_at);
     // The record is only a place to work on; it is not kept.
     let mut draft = Draft::new(input, stray_record(input), 0);
+    instances::give_up_all(&mut draft);
     stop_removed(&mut draft);
     if !draft.seen.iter().any(|seen| seen.phase.exists()) {
         retention::of_removed(&mut draft, since);
@@ -457,8 +452,14 @@ fn stray_record(input: &PlanInput<'_>) -> ServiceRecord {
         scheduling: SchedulingStrategy::Replica,
         minimum_healthy_percent: 0,
         maximum_percent: 100,
+        circuit_breaker: None,
+        early_success: None,
         health_check_grace_period: 0,
         placement_constraints: Vec::new(),
+        placement_strategy: Vec::new(),
+        capacity_providers: Vec::new(),
+        names_launch_type: false,
+        zone_rebalancing: false,
         tags: BTreeMap::new(),
         labels: BTreeMap::new(),
         enable_execute_command: false,

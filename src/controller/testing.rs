@@ -10,8 +10,8 @@ use super::{Decision, Definition, Plan, PlanInput, TaskView, plan};
 use crate::model::{
     ClusterName, ClusterSpec, ContainerSpec, ContainerStatus, DesiredStatus, HealthCheck,
     HealthStatus, Instance, InstanceDesired, InstanceId, LastStatus, PortMapping, Reservation,
-    Reserved, Resources, RevisionRef, SchedulingStrategy, ServiceRecord, ServiceSpec, StopCode,
-    StopOrder, TaskId, TaskRecord, TaskSpec, TaskStatus, Timestamp,
+    Reserved, Resources, RevisionRef, SchedulingStrategy, ServiceOverrides, ServiceRecord,
+    ServiceSpec, StopCode, StopOrder, TaskId, TaskRecord, TaskSpec, TaskStatus, Timestamp,
 };
 
 /// How much was looked at, by this thread: tasks once each time they are gone through, and instances once each time a task is
@@ -80,8 +80,14 @@ pub fn service_spec(count: u32) -> ServiceSpec {
         scheduling: SchedulingStrategy::Replica,
         minimum_healthy_percent: 100,
         maximum_percent: 200,
+        circuit_breaker: None,
+        early_success: None,
         health_check_grace_period: 0,
         placement_constraints: Vec::new(),
+        placement_strategy: Vec::new(),
+        capacity_providers: Vec::new(),
+        names_launch_type: false,
+        zone_rebalancing: false,
         tags: BTreeMap::new(),
         labels: BTreeMap::new(),
         enable_execute_command: false,
@@ -107,6 +113,8 @@ pub fn instance(id: &str) -> Instance {
         registered_at: Timestamp::from_millis(0),
         connected: true,
         connected_at: Timestamp::from_millis(0),
+        spec: None,
+        remote: false,
     }
 }
 
@@ -115,6 +123,8 @@ pub struct Task {
     pub status: Option<TaskStatus>,
     /// Until when it is protected.
     pub protected_until: Option<Timestamp>,
+    /// When it was given up.
+    pub lost: Option<Timestamp>,
     /// What every container of it writes before it ends.
     pub log: Vec<String>,
 }
@@ -125,10 +135,13 @@ pub struct World {
     pub revision: u32,
     pub spec: Arc<TaskSpec>,
     pub record: Option<ServiceRecord>,
+    pub overrides: ServiceOverrides,
     pub tasks: BTreeMap<TaskId, Task>,
     pub specs: BTreeMap<crate::model::SpecHash, Arc<TaskSpec>>,
     pub instances: BTreeMap<InstanceId, (Instance, InstanceDesired, Reserved)>,
     pub now: Timestamp,
+    /// Since when a controller has watched the instances.
+    pub watching_since: Timestamp,
     /// Lines of all plans since they were last asked for.
     pub log: Vec<String>,
     ids: u32,
@@ -138,15 +151,21 @@ impl World {
     /// `count` tasks wanted, nothing there, one instance.
     pub fn of(count: u32, spec: TaskSpec) -> Self {
         let mut world = Self {
-            cluster: ClusterSpec::named(ClusterName::default()),
+            // As long as ECS has it, so that what happens in between has time to.
+            cluster: ClusterSpec {
+                healthy_after: 40,
+                ..ClusterSpec::named(ClusterName::default())
+            },
             service: Some(service_spec(count)),
             revision: 0,
             spec: Arc::new(spec.clone()),
             record: None,
+            overrides: ServiceOverrides::default(),
             tasks: BTreeMap::new(),
             specs: BTreeMap::new(),
             instances: BTreeMap::new(),
             now: Timestamp::from_millis(1_000_000),
+            watching_since: Timestamp::default(),
             log: Vec::new(),
             ids: 0,
         };
@@ -190,6 +209,37 @@ impl World {
         self.plan_with(MOST_DECISIONS, true)
     }
 
+    /// The tasks that are wanted to run, by instance and group.
+    pub fn groups(&self) -> BTreeMap<InstanceId, BTreeMap<String, u32>> {
+        let mut groups: BTreeMap<InstanceId, BTreeMap<String, u32>> = BTreeMap::new();
+        for task in self.tasks.values() {
+            let over = task.status.as_ref().is_some_and(TaskStatus::is_stopped);
+            if task.record.desired == DesiredStatus::Running && !over {
+                let of_instance = groups.entry(task.record.instance.clone()).or_default();
+                *of_instance.entry(task.record.group.clone()).or_default() += 1;
+            }
+        }
+        groups
+    }
+
+    /// The instances as a plan sees them.
+    pub fn views<'a>(
+        &'a self,
+        groups: &'a BTreeMap<InstanceId, BTreeMap<String, u32>>,
+    ) -> Vec<InstanceView<'a>> {
+        self.instances
+            .values()
+            .map(|(instance, desired, reserved)| InstanceView {
+                instance,
+                desired: *desired,
+                reserved,
+                booked: None,
+                others: Vec::new(),
+                groups: groups.get(&instance.id),
+            })
+            .collect()
+    }
+
     fn plan_with(&self, most: usize, reversed: bool) -> Plan {
         let mut tasks: Vec<TaskView<'_>> = self
             .tasks
@@ -197,21 +247,13 @@ impl World {
             .map(|task| TaskView {
                 record: &task.record,
                 status: task.status.as_ref(),
-                lost: false,
+                lost: task.lost,
                 protected_until: task.protected_until,
                 spec: self.specs.get(&task.record.spec).map(Arc::as_ref),
             })
             .collect();
-        let mut instances: Vec<InstanceView<'_>> = self
-            .instances
-            .values()
-            .map(|(instance, desired, reserved)| InstanceView {
-                instance,
-                desired: *desired,
-                reserved,
-                others: Vec::new(),
-            })
-            .collect();
+        let groups = self.groups();
+        let mut instances = self.views(&groups);
         if reversed {
             tasks.reverse();
             instances.reverse();
@@ -232,8 +274,11 @@ impl World {
             }),
             unregistered: None,
             record: self.record.as_ref(),
+            overrides: Some(&self.overrides),
+            specs: &self.specs,
             tasks: &tasks,
             instances: &instances,
+            watching_since: self.watching_since,
             now: self.now,
             most,
         })
@@ -249,6 +294,9 @@ impl World {
         for event in plan.events {
             self.log
                 .push(format!("{:?}: {event}", event.level).to_uppercase_level());
+        }
+        if let Some(overrides) = plan.overrides {
+            self.overrides = overrides;
         }
         if plan.forget {
             self.record = None;
@@ -266,9 +314,11 @@ impl World {
                 deployment,
                 revision,
                 spec,
+                capacity_provider,
                 ports,
                 gpus,
                 dns_names,
+                generation,
                 images,
                 ..
             } => {
@@ -303,13 +353,16 @@ impl World {
                     created_at: self.now,
                     dns_names,
                     ports,
+                    capacity_provider,
                     gpus,
+                    generation,
                     images,
                 };
                 let task = Task {
                     record,
                     status: None,
                     protected_until: None,
+                    lost: None,
                     log: Vec::new(),
                 };
                 self.tasks.insert(id, task);
@@ -323,9 +376,15 @@ impl World {
                 task.record.desired = DesiredStatus::Stopped;
                 task.record.stop = Some(StopOrder { code, reason, at });
             }
+            Decision::GiveUpTask { id, .. } => {
+                let now = self.now;
+                let before = self.task(&id).lost.replace(now);
+                assert_eq!(before, None, "given up twice");
+            }
             Decision::DeleteTask { id, .. } => {
                 let task = self.tasks.remove(&id).expect("a task to delete");
-                assert!(task.status.is_some_and(|status| status.is_stopped()));
+                let over = task.status.is_some_and(|status| status.is_stopped());
+                assert!(over || task.lost.is_some());
             }
         }
     }
@@ -333,8 +392,11 @@ impl World {
     fn release(&mut self) {
         for (_, _, reserved) in self.instances.values_mut() {
             reserved.0.retain(|id, _| {
-                let status = self.tasks.get(id).and_then(|task| task.status.as_ref());
-                status.is_none_or(|status| !status.is_stopped()) && self.tasks.contains_key(id)
+                let holds = |task: &Task| {
+                    let status = task.status.as_ref();
+                    task.lost.is_none() && status.is_none_or(|status| !status.is_stopped())
+                };
+                self.tasks.get(id).is_some_and(holds)
             });
         }
     }
@@ -423,6 +485,13 @@ impl World {
         }
     }
 
+    /// The instance's engine answers, or does not, from now on.
+    pub fn answers(&mut self, id: &str, connected: bool) {
+        let now = self.now;
+        let (instance, ..) = self.instances.get_mut(id).expect("an instance");
+        (instance.connected, instance.connected_at) = (connected, now);
+    }
+
     /// The task may not be chosen to go for so many seconds.
     pub fn protect(&mut self, id: &TaskId, seconds: u64) {
         let until = self.now.plus(Duration::from_secs(seconds));
@@ -469,26 +538,35 @@ impl World {
     /// Counts of existing tasks and healthy ones, as the promise P3 counts them.
     pub fn counts(&self) -> (u32, u32) {
         let (mut existing, mut healthy) = (0, 0);
-        for task in self.tasks.values() {
-            let status = task.status.clone().unwrap_or_default();
-            existing += u32::from(!status.is_stopped());
-            let checked = self.specs[&task.record.spec].has_health_check();
-            let fine = match (checked, status.started_at) {
-                (true, _) => status.health == HealthStatus::Healthy,
-                (false, Some(started)) => {
-                    self.now.since(started).as_secs() >= u64::from(self.cluster.healthy_after)
-                }
-                (false, None) => false,
-            };
-            let wanted = task.record.desired == DesiredStatus::Running;
-            healthy += u32::from(
-                wanted
-                    && fine
-                    && status.last_status == LastStatus::Running
-                    && status.execution_stopped_at.is_none(),
-            );
+        for (id, task) in &self.tasks {
+            let over = task.status.as_ref().is_some_and(|s| s.is_stopped());
+            existing += u32::from(!over);
+            healthy += u32::from(self.is_healthy(id));
         }
         (existing, healthy)
+    }
+
+    /// Whether the promise P3 counts that task as healthy.
+    pub fn is_healthy(&self, id: &TaskId) -> bool {
+        let task = &self.tasks[id];
+        let status = task.status.clone().unwrap_or_default();
+        let checked = self.specs[&task.record.spec].has_health_check();
+        let fine = match (checked, status.started_at) {
+            (true, _) => status.health == HealthStatus::Healthy,
+            (false, Some(started)) => {
+                self.now.since(started).as_secs() >= u64::from(self.cluster.healthy_after)
+            }
+            (false, None) => false,
+        };
+        task.record.desired == DesiredStatus::Running
+            && fine
+            && status.last_status == LastStatus::Running
+            && status.execution_stopped_at.is_none()
+    }
+
+    pub fn manifest_is_replica(&self) -> bool {
+        let spec = self.service.as_ref();
+        spec.is_some_and(|spec| spec.scheduling == SchedulingStrategy::Replica)
     }
 }
 

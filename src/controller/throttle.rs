@@ -36,6 +36,15 @@ impl Throttle {
         }
     }
 
+    /// Forgets the failures, but not whose they were.
+    pub(super) fn clear(&mut self) {
+        *self = Self {
+            about: std::mem::take(&mut self.about),
+            counted: std::mem::take(&mut self.counted),
+            ..Self::default()
+        };
+    }
+
     /// Whether that task's end was counted already.
     pub(super) fn has_counted(&self, id: &TaskId) -> bool {
         self.counted.contains(id)

@@ -83,6 +83,8 @@ pub struct Controller {
     pub(super) epoch: Epoch,
     pub(super) clock: SharedClock,
     pub(super) ids: SharedIds,
+    /// When it began to watch the instances.
+    pub(super) since: Timestamp,
     /// What was set last and not taken up yet.
     wanted: Mutex<Option<Arc<Desired>>>,
     news: Notify,
@@ -108,6 +110,7 @@ impl Controller {
             store,
             view,
             epoch,
+            since: clock.now(),
             clock,
             ids,
             wanted: Mutex::new(None),
@@ -182,12 +185,13 @@ impl Controller {
     async fn pass(&self, targets: &Targets, key: &ServiceKey) -> Result<Option<Timestamp>, Halt> {
         loop {
             let now = self.clock.now();
-            let mut inputs = Inputs::read(&self.view.read(), targets, key);
+            let read = || Inputs::read(&self.view.read(), targets, key);
+            let mut inputs = read().watched_since(self.since);
             let mut plan = inputs.plan(now);
             let mut booking = None;
             if commit::books(&inputs, &plan) {
                 booking = Some(self.booking.lock().await);
-                inputs = Inputs::read(&self.view.read(), targets, key);
+                inputs = read().watched_since(self.since);
                 plan = inputs.plan(now);
             }
             let recording = commit::record(&inputs, plan, &self.epoch, self.ids.as_ref(), now);
@@ -303,7 +307,7 @@ impl Run<'_> {
                     self.reopened();
                     Ok(())
                 }
-                change = changes.recv() => self.changed(change),
+                change = changes.recv() => self.all_changed(change, &mut changes),
                 () = at(next) => Ok(()),
             };
             if let Err(error) = outcome {
@@ -433,6 +437,28 @@ impl Run<'_> {
         let now = Instant::now();
         for key in keys {
             self.queue.push(key, now);
+        }
+    }
+
+    /// Takes in a change and all others that are there by now: a commit has many, and what they concern is looked at once.
+    fn all_changed(
+        &mut self,
+        first: Result<Changed, broadcast::error::RecvError>,
+        changes: &mut broadcast::Receiver<Changed>,
+    ) -> Result<(), ControllerError> {
+        self.changed(first)?;
+        loop {
+            let next = match changes.try_recv() {
+                Ok(change) => Ok(change),
+                Err(broadcast::error::TryRecvError::Empty) => return Ok(()),
+                Err(broadcast::error::TryRecvError::Lagged(missed)) => {
+                    Err(broadcast::error::RecvError::Lagged(missed))
+                }
+                Err(broadcast::error::TryRecvError::Closed) => {
+                    Err(broadcast::error::RecvError::Closed)
+                }
+            };
+            self.changed(next)?;
         }
     }
 

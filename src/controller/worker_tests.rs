@@ -22,6 +22,8 @@ use crate::store::{
     View, Watch, keys,
 };
 
+mod previews;
+
 /// The wall clock of tokio's paused time.
 struct VirtualClock(Instant);
 
@@ -31,21 +33,21 @@ impl Clock for VirtualClock {
     }
 }
 
-struct Fixture {
+pub(super) struct Fixture {
     store: SharedStore,
-    view: Arc<View>,
+    pub(super) view: Arc<View>,
     clock: SharedClock,
-    controller: Arc<Controller>,
+    pub(super) controller: Arc<Controller>,
     cancel: CancellationToken,
     running: tokio::task::JoinHandle<Result<(), ControllerError>>,
     agent: Epoch,
 }
 
-fn default() -> ClusterName {
+pub(super) fn default() -> ClusterName {
     ClusterName::default()
 }
 
-fn folder(services: &[(&str, u32, TaskSpec)]) -> Arc<Desired> {
+pub(super) fn folder(services: &[(&str, u32, TaskSpec)]) -> Arc<Desired> {
     let mut desired = Desired::default();
     let cluster = ClusterSpec::named(default());
     desired
@@ -75,7 +77,7 @@ fn folder(services: &[(&str, u32, TaskSpec)]) -> Arc<Desired> {
     Arc::new(desired)
 }
 
-async fn fixture() -> Fixture {
+pub(super) async fn fixture() -> Fixture {
     fixture_on(Memory::new()).await
 }
 
@@ -117,7 +119,7 @@ async fn fixture_on(store: SharedStore) -> Fixture {
 
 impl Fixture {
     /// An agent that brings tasks up and down as soon as it is told.
-    fn obedient_agent(&self) -> tokio::task::JoinHandle<()> {
+    pub(super) fn obedient_agent(&self) -> tokio::task::JoinHandle<()> {
         let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
         let (clock, epoch) = (Arc::clone(&self.clock), self.agent.clone());
         tokio::spawn(async move {
@@ -159,7 +161,7 @@ impl Fixture {
         })
     }
 
-    async fn crash(&self, id: &TaskId) {
+    pub(super) async fn crash(&self, id: &TaskId) {
         let now = self.clock.now();
         let old = {
             let state = self.view.read();
@@ -187,7 +189,7 @@ impl Fixture {
     }
 
     /// Lets everything run for that long in virtual time.
-    async fn pass(&self, seconds: u64) {
+    pub(super) async fn pass(&self, seconds: u64) {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
     }
 
@@ -201,11 +203,11 @@ impl Fixture {
             .collect()
     }
 
-    fn wanted(&self, service: &str) -> Vec<TaskId> {
+    pub(super) fn wanted(&self, service: &str) -> Vec<TaskId> {
         self.tasks(service, |desired| desired == DesiredStatus::Running)
     }
 
-    fn steady(&self, service: &str) -> bool {
+    pub(super) fn steady(&self, service: &str) -> bool {
         let state = self.view.read();
         state
             .service(&default(), &service.into())
@@ -699,26 +701,6 @@ async fn a_store_that_fails_and_loses_replies_gets_no_task_twice() {
     assert_eq!(f.wanted("web").len(), 5);
     assert!(f.wanted("api").is_empty());
     agent.abort();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_preview_shows_the_plans_and_records_nothing() {
-    let f = fixture().await;
-    let desired = folder(&[
-        ("api", 1, with_port(task_spec("a"), Some(80))),
-        ("web", 1, with_port(task_spec("a"), Some(80))),
-    ]);
-    f.pass(1).await;
-    let before = f.revision();
-    let plans = super::preview(&desired, &f.view.read(), f.clock.now());
-    let lines: Vec<String> = plans
-        .iter()
-        .flat_map(|((_, name), plan)| plan.decisions.iter().map(move |d| format!("{name}: {d}")))
-        .collect();
-    assert_eq!(lines.len(), 1, "{lines:?}: they ask for the same port");
-    assert!(lines[0].starts_with("api: start api:1 on local: rollout of ecs-svc/"));
-    f.pass(60).await;
-    assert_eq!(f.revision(), before);
 }
 
 #[tokio::test(start_paused = true)]

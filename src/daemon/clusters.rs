@@ -1,9 +1,11 @@
-//! Which instances run: one [`InstanceRunner`] for each that the folder declares, and for each that still has tasks.
+//! Which instances run: one [`InstanceRunner`] for each that the folder declares, and for each that still has tasks, also after a
+//! restart: how it is reached stands in its registration.
 //!
 //! A cluster is *closed* to the controller while it is not known what runs in it: while one of its instances is looked at, is
 //! held by another Longshore, or does not answer and nothing was ever heard of it. Each cluster by itself: an engine that is
 //! away holds no other cluster up. An instance that was there before and does not answer is written down as not connected
-//! instead, and its cluster goes on.
+//! instead, and its cluster goes on; one of which nothing was ever heard is waited for as long as one that vanished, and then
+//! the cluster goes on without it.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::Shared;
 use super::instance::{InstanceRunner, InstanceState};
 use crate::engine::translate;
-use crate::model::{ClusterName, ClusterSpec, Desired, InstanceId, InstanceSpec};
+use crate::model::{ClusterName, ClusterSpec, Desired, InstanceId, InstanceSpec, Timestamp};
 
 /// How long a change of the folder waits for new engines before it goes on without them.
 const KNOWN_WITHIN: Duration = Duration::from_secs(10);
@@ -40,20 +42,21 @@ impl InstanceReport {
     /// What its engine is waited for because of, if it is.
     pub fn waits_for(&self) -> Option<String> {
         match &self.state {
-            InstanceState::Waiting(why) => Some(why.clone()),
+            InstanceState::Waiting(why) | InstanceState::Refused(why) => Some(why.clone()),
             _ => None,
         }
     }
 }
 
 struct Running {
-    spec: (ClusterSpec, InstanceSpec),
+    spec: InstanceSpec,
+    /// Until when its cluster is closed though nothing was ever heard of it.
+    patience: Timestamp,
     stop: CancellationToken,
     state: watch::Receiver<InstanceState>,
 }
 
 type Key = (ClusterName, InstanceId);
-type Spec = (ClusterSpec, InstanceSpec);
 
 /// All instances of all clusters.
 pub struct Clusters {
@@ -195,7 +198,7 @@ impl Clusters {
             running.retain(|key, entry| {
                 // One that has tasks left goes on until they are over.
                 let keep = match wanted.get(key) {
-                    Some(spec) => *spec == entry.spec,
+                    Some(spec) => spec.is_served_like(&entry.spec),
                     None => self.has_tasks(key),
                 };
                 if !keep {
@@ -214,8 +217,8 @@ impl Clusters {
         {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
             for (key, spec) in wanted {
-                if let Entry::Vacant(slot) = running.entry(key) {
-                    let entry = slot.insert(self.start(spec));
+                if let Entry::Vacant(slot) = running.entry(key.clone()) {
+                    let entry = slot.insert(self.start(key.0, spec));
                     fresh.push(entry.state.clone());
                 }
             }
@@ -263,8 +266,8 @@ impl Clusters {
             .collect()
     }
 
-    /// What the folder declares, and the clusters that have tasks or services left from before.
-    fn wanted(&self, desired: &Desired) -> BTreeMap<Key, Spec> {
+    /// What the folder declares, the clusters that have tasks or services left from before, and instances that do.
+    fn wanted(&self, desired: &Desired) -> BTreeMap<Key, InstanceSpec> {
         let mut specs = self.declared(desired);
         let state = self.shared.view.read();
         let left: BTreeSet<ClusterName> = state
@@ -281,28 +284,39 @@ impl Clusters {
                 )
             });
         }
-        specs
-            .into_values()
-            .flat_map(|spec| {
-                let instances = spec.instances.clone();
-                instances.into_iter().map(move |instance| {
-                    (
-                        (spec.name.clone(), instance.name.clone()),
-                        (spec.clone(), instance),
-                    )
-                })
-            })
-            .collect()
+        let declared = specs.into_values().flat_map(|spec| {
+            let name = spec.name;
+            let instances = spec.instances.into_iter();
+            instances.map(move |instance| ((name.clone(), instance.name.clone()), instance))
+        });
+        let mut wanted: BTreeMap<Key, InstanceSpec> = declared.collect();
+        for (key, entry) in &state.instances {
+            let registered = entry.instance.as_ref().and_then(|i| i.spec.clone());
+            if let Some(spec) = registered
+                && state.tasks_of_instance(&key.0, &key.1).next().is_some()
+            {
+                wanted.entry(key.clone()).or_insert(spec);
+            }
+        }
+        wanted
     }
 
-    fn start(self: &Arc<Self>, spec: Spec) -> Running {
+    fn start(self: &Arc<Self>, cluster: ClusterName, spec: InstanceSpec) -> Running {
         let stop = CancellationToken::new();
         let (sender, state) = watch::channel(InstanceState::Starting);
         let clusters = Arc::downgrade(self);
+        let lost_after = {
+            let desired = self.desired.lock().unwrap_or_else(PoisonError::into_inner);
+            let declared = desired.clusters.get(&cluster);
+            declared.map_or(ClusterSpec::INSTANCE_LOST_AFTER, |(spec, _)| {
+                spec.instance_lost_after
+            })
+        };
+        let patience = Duration::from_secs(u64::from(lost_after));
         let runner = InstanceRunner {
             shared: Arc::clone(&self.shared),
-            cluster: spec.0.clone(),
-            instance: spec.1.clone(),
+            cluster,
+            instance: spec.clone(),
             state: sender,
             changed: Box::new(move || {
                 if let Some(clusters) = clusters.upgrade() {
@@ -311,7 +325,12 @@ impl Clusters {
             }),
         };
         self.tasks.spawn(runner.run(stop.clone()));
-        Running { spec, stop, state }
+        Running {
+            spec,
+            patience: self.shared.clock.now().plus(patience),
+            stop,
+            state,
+        }
     }
 
     /// Tells the controller and whoever follows the reports.
@@ -331,25 +350,32 @@ impl Clusters {
             *current = reports;
             changed
         });
-        self.shared.controller.set_closed(self.closed());
+        self.shared.controller.set_closed(self.closing(&running));
         drop(running);
     }
 
-    /// Clusters that nothing may be decided about: see the [module](self).
     fn closed(&self) -> BTreeSet<ClusterName> {
-        let reports = self.reports.borrow();
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closing(&running)
+    }
+
+    /// Clusters that nothing may be decided about: see the [module](self).
+    fn closing(&self, running: &BTreeMap<Key, Running>) -> BTreeSet<ClusterName> {
         let state = self.shared.view.read();
-        let thought_connected = |report: &InstanceReport| {
-            let entry = state.instance(&report.cluster, &report.instance);
-            let known = entry.and_then(|entry| entry.instance.as_ref());
-            known.is_none_or(|known| known.connected)
+        let now = self.shared.clock.now();
+        let holds_up = |key: &Key, entry: &Running| {
+            let known = state.instance(&key.0, &key.1);
+            match known.and_then(|entry| entry.instance.as_ref()) {
+                Some(known) => known.connected,
+                None => now < entry.patience,
+            }
         };
-        let closes = |report: &&InstanceReport| match &report.state {
-            InstanceState::Ready => false,
+        let closes = |(key, entry): &(&Key, &Running)| match &*entry.state.borrow() {
+            InstanceState::Ready | InstanceState::Refused(_) => false,
             InstanceState::Held(_) | InstanceState::Settling => true,
-            InstanceState::Starting | InstanceState::Waiting(_) => thought_connected(report),
+            InstanceState::Starting | InstanceState::Waiting(_) => holds_up(key, entry),
         };
-        let closing = reports.iter().filter(closes);
-        closing.map(|report| report.cluster.clone()).collect()
+        let closing = running.iter().filter(closes);
+        closing.map(|((cluster, _), _)| cluster.clone()).collect()
     }
 }

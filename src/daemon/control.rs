@@ -9,9 +9,14 @@ use tokio::sync::mpsc;
 use super::Shared;
 use super::clusters::Clusters;
 use crate::agent::Protector;
-use crate::api::{Control, PullStatus};
-use crate::controller::{RunError, RunOutcome, RunRequest, StopError};
-use crate::model::{ClusterName, ProtectionError, ProtectionRequest, TaskId, TaskProtection};
+use crate::api::{Control, LeaderStatus, PullStatus};
+use crate::controller::{
+    DrainError, RolloutError, RolloutOutcome, RunError, RunOutcome, RunRequest, StopError,
+};
+use crate::model::{
+    Asked, ClusterName, InstanceDesired, InstanceId, ProtectionError, ProtectionRequest,
+    RolloutVerb, ServiceName, TaskId, TaskProtection,
+};
 use crate::store::{Revision, redb};
 
 /// The daemon's side of [`Control`].
@@ -66,6 +71,30 @@ impl Control for DaemonControl {
         protections.protect(cluster, task, request).await
     }
 
+    async fn rollout(
+        &self,
+        cluster: &ClusterName,
+        service: &ServiceName,
+        verb: &RolloutVerb,
+        asked: Asked,
+    ) -> Result<RolloutOutcome, RolloutError> {
+        let controller = &self.shared.controller;
+        controller.rollout(cluster, service, verb, asked).await
+    }
+
+    async fn set_instance(
+        &self,
+        cluster: &ClusterName,
+        instance: &InstanceId,
+        wanted: InstanceDesired,
+        asked: Asked,
+    ) -> Result<Revision, DrainError> {
+        let controller = &self.shared.controller;
+        controller
+            .set_instance(cluster, instance, wanted, asked)
+            .await
+    }
+
     fn pulls(&self) -> Vec<PullStatus> {
         self.shared.pulls.all()
     }
@@ -93,12 +122,17 @@ impl Control for DaemonControl {
 
     async fn backup(&self, to: &Path) -> Result<(), String> {
         let Some(file) = &self.shared.file else {
-            return Err("the state of a simulated engine is in memory only".to_owned());
+            return super::state::back_up(&self.shared.store, to).await;
         };
         file.backup(to).await.map(|_| ()).map_err(|e| e.to_string())
     }
 
     fn shutdown(&self) {
         self.shared.shutdown.cancel();
+    }
+
+    fn leader(&self) -> Option<LeaderStatus> {
+        let leadership = self.shared.leadership.as_ref();
+        leadership.map(|leadership| leadership.status())
     }
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::clusters::Clusters;
+use super::leader::Leadership;
 use super::pulls::Pulls;
 use super::{Engines, Options, Shared, folder};
 use crate::agent::{Credentials, EndpointKey};
@@ -17,6 +18,7 @@ use crate::clock::{SharedClock, SharedIds};
 use crate::controller::Controller;
 use crate::engine::lease::Holder;
 use crate::manifest::source::Scan;
+use crate::secrets::Secrets;
 use crate::store::{Redb, Revision, SharedStore, StoreError, View};
 
 /// What a [`Core`] is made of.
@@ -47,6 +49,10 @@ pub struct Parts {
     pub credentials: Option<Credentials>,
     /// What the ids of the tasks' metadata endpoints are made from; `None`: tasks have none.
     pub endpoint_key: Option<EndpointKey>,
+    /// Where secrets come from; `None`: from the clusters' providers.
+    pub secrets: Option<Arc<Secrets>>,
+    /// The lead, where others may have it; `None` where nobody else can open the store.
+    pub leadership: Option<Arc<Leadership>>,
 }
 
 /// See the [module's documentation](self).
@@ -79,11 +85,14 @@ impl Core {
             view: parts.view,
             found_at: parts.found_at,
             taken_over: Mutex::default(),
+            claims: Mutex::default(),
             engines: parts.engines,
             api_engines: api::Engines::default(),
             holder: parts.holder,
             credentials: parts.credentials,
             endpoint_key: parts.endpoint_key,
+            secrets: parts.secrets,
+            leadership: parts.leadership,
             status: watch::Sender::default(),
             controller,
             removing: CancellationToken::new(),

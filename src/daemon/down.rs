@@ -76,8 +76,13 @@ struct Everywhere(Vec<SharedEngine>, BTreeSet<ClusterName>);
 impl Everywhere {
     async fn find(shared: &Shared, left: &mut Vec<String>) -> Self {
         let mut endpoints = vec![EngineEndpoint::Local];
-        for spec in shared.view.read().clusters.values() {
-            for instance in &spec.instances {
+        {
+            let state = shared.view.read();
+            let declared = state.clusters.values().flat_map(|spec| &spec.instances);
+            // Also those that left their cluster and still have tasks.
+            let registered = state.instances.values();
+            let registered = registered.filter_map(|entry| entry.instance.as_ref()?.spec.as_ref());
+            for instance in declared.chain(registered) {
                 if !endpoints.contains(&instance.endpoint) {
                     endpoints.push(instance.endpoint.clone());
                 }
@@ -216,7 +221,13 @@ async fn purge(shared: &Shared) -> Result<(), StoreError> {
                     .keys()
                     .map(move |seq| keys::event(cluster, name, *seq))
             });
-            tasks.chain(services).chain(events).collect()
+            let overrides = state.overrides.keys();
+            let overrides = overrides.map(|(cluster, name)| keys::service_overrides(cluster, name));
+            tasks
+                .chain(services)
+                .chain(overrides)
+                .chain(events)
+                .collect()
         };
         if keys.is_empty() {
             return Ok(());

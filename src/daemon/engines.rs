@@ -1,11 +1,12 @@
 //! Which engine stands behind an endpoint.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::{SharedClock, SharedIds};
 use crate::engine::docker::{DockerEngine, Limits};
-use crate::engine::endpoint::{ProcessEnvironment, resolve};
+use crate::engine::endpoint::{ProcessEnvironment, resolve_below};
 use crate::engine::simulated::{SimOptions, Simulated};
 use crate::engine::{EngineError, EngineResult, ErrorKind, SharedEngine};
 use crate::model::EngineEndpoint;
@@ -35,6 +36,8 @@ pub struct Engines {
     choice: EngineChoice,
     clock: SharedClock,
     ids: SharedIds,
+    /// Where paths of TLS files begin.
+    folder: PathBuf,
     connected: Mutex<HashMap<String, SharedEngine>>,
 }
 
@@ -45,7 +48,17 @@ impl Engines {
             choice,
             clock,
             ids,
+            folder: PathBuf::new(),
             connected: Mutex::default(),
+        }
+    }
+
+    /// The same, with paths of TLS files that begin at that folder of manifests.
+    #[must_use]
+    pub fn below(self, folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            ..self
         }
     }
 
@@ -63,15 +76,27 @@ impl Engines {
             return Ok(Arc::clone(engine));
         }
         let engine: SharedEngine = match self.choice {
-            EngineChoice::Simulated => Simulated::new(
-                Arc::clone(&self.clock),
-                Arc::clone(&self.ids),
-                SimOptions::default(),
-            ),
+            EngineChoice::Simulated => {
+                let mut options = SimOptions::default();
+                if let EngineEndpoint::Address(address) | EngineEndpoint::Tls { address, .. } =
+                    endpoint
+                {
+                    // Another one each.
+                    options.id.clone_from(address);
+                }
+                Simulated::new(Arc::clone(&self.clock), Arc::clone(&self.ids), options)
+            }
             EngineChoice::Docker => {
-                let found = resolve(endpoint, &ProcessEnvironment).map_err(|error| {
-                    EngineError::new("find", "the engine", ErrorKind::Invalid, error.to_string())
-                })?;
+                let found = resolve_below(endpoint, &ProcessEnvironment, &self.folder).map_err(
+                    |error| {
+                        EngineError::new(
+                            "find",
+                            "the engine",
+                            ErrorKind::Invalid,
+                            error.to_string(),
+                        )
+                    },
+                )?;
                 Arc::new(DockerEngine::connect(&found.endpoint, Limits::default()).await?)
             }
         };

@@ -13,10 +13,10 @@ use super::clusters::Clusters;
 use crate::api::{FolderDiagnostic, FolderStatus, HeldResource};
 use crate::diagnostic::{Diagnostic, Severity, human};
 use crate::manifest::load::{LastGood, LoadOptions, Loaded, Pruning, ResourceKey};
-use crate::manifest::source::Scan;
+use crate::manifest::source::{FolderState, Scan};
 use crate::manifest::types::Kind;
 use crate::model::{ClusterName, Desired, ServiceStatus, Timestamp};
-use crate::store::{Epoch, LastGoodKey, State, StoreError, Txn, keys};
+use crate::store::{Epoch, LastGoodKey, Meta, State, StoreError, Txn, keys};
 
 /// Pause before a reading is taken again whose state could not be kept.
 const TAKE_AGAIN: Duration = Duration::from_secs(1);
@@ -37,11 +37,17 @@ pub async fn follow(
             return;
         }
     };
-    let mut said = BTreeSet::new();
+    let mut following = Following {
+        said: BTreeSet::new(),
+        // Whoever asks for one content by hand means that one.
+        current: shared.leadership.is_none()
+            || !shared.options.stand_by
+            || shared.options.take_over,
+    };
     let follow = async {
         let mut next = scans.recv().await;
         while let Some(scan) = next {
-            next = match take(&shared, &clusters, &epoch, &scan, &mut said).await {
+            next = match take(&shared, &clusters, &epoch, &scan, &mut following).await {
                 Ok(()) => scans.recv().await,
                 Err(error @ StoreError::Superseded { .. }) => {
                     shared.fatal.send_replace(Some(error.to_string()));
@@ -64,21 +70,41 @@ pub async fn follow(
     }
 }
 
+/// What is known from one reading of the folder to the next.
+struct Following {
+    /// The findings that were told of.
+    said: BTreeSet<String>,
+    /// Whether what the folder says now is the newest there is, also where it goes back to what it was. Of a copy it is not known
+    /// before it has said something that no leader applied and left behind.
+    current: bool,
+}
+
 /// Takes one reading of the folder all the way to the controller.
 async fn take(
     shared: &Arc<Shared>,
     clusters: &Arc<Clusters>,
     epoch: &Epoch,
     scan: &Scan,
-    said: &mut BTreeSet<String>,
+    following: &mut Following,
 ) -> Result<(), StoreError> {
+    if let Some(only) = &shared.options.only
+        && *only != scan.hash()
+    {
+        let reason = "the folder was changed since the plan was made; the change was not taken";
+        shared.fatal.send_replace(Some(reason.to_owned()));
+        return Ok(());
+    }
+    let behind = behind(shared, scan, following);
     let last_good = last_good(&shared.view.read());
     let options = LoadOptions {
         allow_empty: shared.options.allow_empty,
         now: shared.clock.now(),
     };
-    let loaded = crate::manifest::load(scan, &last_good, &options);
-    say(&loaded.diagnostics, said);
+    let loaded = match &behind {
+        None => crate::manifest::load(scan, &last_good, &options),
+        Some(why) => as_remembered(scan, &last_good, &options, why),
+    };
+    say(&loaded.diagnostics, &mut following.said);
     if let Pruning::Withheld(reason) = &loaded.pruning {
         tracing::warn!("nothing is removed: {reason}");
     }
@@ -86,12 +112,69 @@ async fn take(
     shared.status.send_replace(status.clone());
 
     remember(shared, epoch, &last_good, &loaded).await?;
+    if behind.is_none() && scan.is_whole() {
+        note_content(shared, epoch, &loaded.folder_hash).await?;
+        following.current = true;
+    }
     let desired = Arc::new(loaded.desired);
     clusters.follow(&desired).await;
     shared.controller.set_desired(Arc::clone(&desired));
     reflected(shared, &desired).await;
     status.applied = true;
     shared.status.send_replace(status);
+    Ok(())
+}
+
+/// Why a copy of the folder is older than what was applied last, if it is: the leader before followed a copy that had gone on from
+/// this content.
+fn behind(shared: &Shared, scan: &Scan, following: &Following) -> Option<String> {
+    if following.current || !scan.is_whole() {
+        return None;
+    }
+    let meta = shared.view.read().meta.clone()?;
+    let (found, newest) = meta.overtaken(&scan.hash())?;
+    Some(format!(
+        "this copy of the folder is as it was applied {}, and a newer one was applied {}: what was applied last is kept until this \
+         copy is brought up to date, or changes (--take-over takes it as it is)",
+        found.at, newest.at
+    ))
+}
+
+/// What was applied last, whatever the folder says.
+fn as_remembered(scan: &Scan, last_good: &LastGood, options: &LoadOptions, why: &str) -> Loaded {
+    let nothing = Scan {
+        root: scan.root.clone(),
+        state: FolderState::Missing,
+        files: BTreeMap::new(),
+    };
+    let options = LoadOptions {
+        allow_empty: false,
+        ..*options
+    };
+    let mut loaded = crate::manifest::load(&nothing, last_good, &options);
+    loaded.diagnostics.clear();
+    for held in loaded.held.values_mut() {
+        why.clone_into(&mut held.because);
+    }
+    loaded.pruning = Pruning::Withheld(why.to_owned());
+    loaded.folder_hash = scan.hash();
+    loaded
+}
+
+/// Writes down that this content was applied, where others follow copies of the folder.
+async fn note_content(shared: &Shared, epoch: &Epoch, hash: &str) -> Result<(), StoreError> {
+    if shared.leadership.is_none() {
+        return Ok(());
+    }
+    let meta = shared.view.read().meta.clone();
+    let newest = |meta: &Meta| meta.seen.last().is_some_and(|seen| seen.hash == hash);
+    let Some(meta) = meta.filter(|meta| !newest(meta)) else {
+        return Ok(());
+    };
+    let noted = meta.having_seen(hash, shared.clock.now());
+    let put = Txn::new(epoch).put_json(keys::META, &noted);
+    let revision = put.commit(&shared.store).await?;
+    let _ = shared.view.caught_up(revision).await;
     Ok(())
 }
 
@@ -123,14 +206,29 @@ fn is_reflected(shared: &Shared, state: &State, desired: &Desired) -> bool {
                     .task_definitions
                     .get(&spec.family)
                     .filter(|_| spec.revision.is_none());
-                let rolls = |hash| record.primary().is_some_and(|primary| primary.spec == hash);
+                let key = (spec.cluster.clone(), spec.name.clone());
+                let overrides = state.overrides.get(&key);
+                // Then the folder is taken, though something else runs.
+                let stands_still = overrides.is_some_and(|overrides| {
+                    overrides.undo.is_some() || overrides.paused.is_some()
+                });
+                if overrides.is_some_and(|overrides| overrides.suspended.is_some()) {
+                    return true;
+                }
+                let rolls = |hash| {
+                    let failed = record.failure().is_some_and(|failed| failed.spec == hash);
+                    let primary = record.primary();
+                    stands_still || failed || primary.is_some_and(|primary| primary.spec == hash)
+                };
                 record.spec == *spec
                     && definition.is_none_or(|(definition, _)| rolls(definition.hash.clone()))
             })
     });
     taken
         && state.services.iter().all(|((cluster, name), record)| {
+            let overrides = state.overrides.get(&(cluster.clone(), name.clone()));
             record.status != ServiceStatus::Active
+                || overrides.is_some_and(|overrides| overrides.suspended.is_some())
                 || !open(cluster)
                 || desired
                     .services

@@ -4,25 +4,30 @@
 //! restarted, or somebody removed its container) the agent stops acting at once, and the round begins anew. Containers are
 //! untouched by all of it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::leash::leashed;
 use super::takeover;
 use crate::agent::{Agent, AgentConfig, Credentials, Tuning};
 use crate::engine::credentials::{self, InstalledHelpers};
 use crate::engine::endpoint::ProcessEnvironment;
-use crate::engine::lease::{Lease, LeaseError};
+use crate::engine::lease::{self, Lease, LeaseError};
 use crate::engine::{EngineError, ErrorKind, SharedEngine};
-use crate::model::{ClusterSpec, Instance, InstanceSpec};
+use crate::model::{ClusterName, EngineEndpoint, Instance, InstanceId, InstanceSpec};
 use crate::store::{Txn, keys};
 
 /// Pause between attempts to reach an engine.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long an instance that is new waits for one that its engine was before.
+const ELDER_WITHIN: Duration = Duration::from_secs(15);
 /// How long its registration may take to be seen once it works: it is written with the first statuses.
 const REGISTERED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -35,6 +40,8 @@ pub enum InstanceState {
     Waiting(String),
     /// Waiting does not help: another Longshore holds the cluster there, or this user may not use the engine.
     Held(String),
+    /// Its engine is another instance of the same cluster.
+    Refused(String),
     /// Its engine is ours; what runs there is being looked at.
     Settling,
     /// It works.
@@ -51,7 +58,7 @@ impl InstanceState {
 /// One instance's supervisor.
 pub struct InstanceRunner {
     pub shared: Arc<Shared>,
-    pub cluster: ClusterSpec,
+    pub cluster: ClusterName,
     pub instance: InstanceSpec,
     pub state: watch::Sender<InstanceState>,
     /// Told of every change of `state`, before anything is done on the strength of it.
@@ -61,14 +68,18 @@ pub struct InstanceRunner {
 impl InstanceRunner {
     /// Runs until `cancel`.
     pub async fn run(self, cancel: CancellationToken) {
+        let begun = Instant::now();
         while !cancel.is_cancelled() {
-            let ended = cancel.run_until_cancelled(self.round(&cancel)).await;
+            let round = self.round(&cancel, begun);
+            let ended = cancel.run_until_cancelled(round).await;
             match ended {
                 None => return,
                 Some(Ok(())) => {}
                 Some(Err(state)) => {
                     self.sign_off().await;
                     self.say(state);
+                    // Time alone may open its cluster.
+                    (self.changed)();
                     if cancel
                         .run_until_cancelled(tokio::time::sleep(RETRY))
                         .await
@@ -82,14 +93,20 @@ impl InstanceRunner {
     }
 
     /// From connecting to the loss of the lease.
-    async fn round(&self, cancel: &CancellationToken) -> Result<(), InstanceState> {
+    async fn round(&self, cancel: &CancellationToken, begun: Instant) -> Result<(), InstanceState> {
         let engine = self.connect().await.map_err(|error| {
             let never_worked = self.shared.api_engines.all().is_empty();
             unusable(&error, never_worked)
         })?;
-        let name = self.cluster.name.as_str();
+        self.is_the_same(&engine).await?;
+        let claim = self.claim(&engine, begun).await?;
+        let name = self.cluster.as_str();
         let lease = match Lease::acquire(&engine, name, &self.shared.holder).await {
             Ok(lease) => lease,
+            // We are behind the times, and are about to learn it from the store.
+            Err(LeaseError::HeldBy { holder, .. }) if holder.succeeds(&self.shared.holder) => {
+                return Err(InstanceState::Waiting(format!("{holder} leads by now")));
+            }
             Err(error @ (LeaseError::HeldBy { .. } | LeaseError::NotALease { .. })) => {
                 return Err(InstanceState::Held(error.to_string()));
             }
@@ -97,13 +114,14 @@ impl InstanceRunner {
                 return Err(InstanceState::Waiting(error.to_string()));
             }
         };
+        claim.holds();
         self.say(InstanceState::Settling);
         let accounted_seq = takeover::run(&self.shared, &engine, &self.cluster, &self.instance)
             .await
             .map_err(InstanceState::Waiting)?;
 
         let stop = cancel.child_token();
-        let (cluster, instance) = (&self.cluster.name, &self.instance.name);
+        let (cluster, instance) = (&self.cluster, &self.instance.name);
         self.shared
             .api_engines
             .insert(cluster.clone(), instance.clone(), Arc::clone(&engine));
@@ -121,15 +139,22 @@ impl InstanceRunner {
             folder: self.shared.folder.clone(),
             tuning: Tuning::default(),
         };
+        let in_hand = match &self.shared.leadership {
+            Some(leadership) => leashed(engine, Arc::clone(leadership)),
+            None => engine,
+        };
         let mut agent = Agent::with_credentials(
             config,
-            engine,
+            in_hand,
             Arc::clone(&self.shared.store),
             Arc::clone(&self.shared.view),
             epoch,
             Arc::clone(&self.shared.clock),
             self.shared.credentials.clone(),
         );
+        if let Some(secrets) = &self.shared.secrets {
+            agent = agent.with_secrets(Arc::clone(secrets));
+        }
         if let Some(key) = &self.shared.endpoint_key {
             agent = agent.with_metadata(key.clone(), Arc::new(self.shared.protections()));
         }
@@ -152,7 +177,7 @@ impl InstanceRunner {
                 return result.map_err(|error| InstanceState::Waiting(error.to_string()));
             }
             () = lease.lost() => {
-                tracing::warn!(cluster = %self.cluster.name, instance = %self.instance.name,
+                tracing::warn!(cluster = %self.cluster, instance = %self.instance.name,
                     "the engine ended our lease (it restarted?); holding still until it is ours again");
                 stop.cancel();
                 let _ = agent.await;
@@ -166,12 +191,41 @@ impl InstanceRunner {
         Ok(())
     }
 
+    /// Refuses this machine's own engine as an instance whose tasks run on another machine's: where several share a store, each
+    /// would take the other's tasks for gone, and start them a second time.
+    async fn is_the_same(&self, engine: &SharedEngine) -> Result<(), InstanceState> {
+        let shared = &self.shared;
+        let local = self.instance.endpoint == EngineEndpoint::Local;
+        if shared.leadership.is_none() || !local || shared.options.take_over {
+            return Ok(());
+        }
+        let (cluster, name) = (&self.cluster, &self.instance.name);
+        let known = {
+            let state = shared.view.read();
+            let mut tasks = state.tasks_of_instance(cluster, name);
+            let alive = tasks.any(|(_, task)| task.status.as_ref().is_none_or(|s| !s.is_stopped()));
+            let entry = state.instance(cluster, name);
+            let known = entry.and_then(|entry| entry.instance.as_ref());
+            known.filter(|_| alive).map(|known| known.engine_id.clone())
+        };
+        let info = engine.info().await;
+        let found = info.map_err(|e| InstanceState::Waiting(e.to_string()))?.id;
+        match known.filter(|known| !known.is_empty() && *known != found) {
+            None => Ok(()),
+            Some(known) => Err(InstanceState::Held(format!(
+                "instance {name} of cluster {cluster} is the local engine of another machine ({known}), and its tasks run there; here it \
+                 is {found}. Longshores on several machines name their engines by tcp:// or ssh:// in the Cluster manifest's \
+                 containerInstances. --take-over makes this engine the instance, and starts its tasks here"
+            ))),
+        }
+    }
+
     /// Returns once the view shows the instance as connected.
     async fn registered(&self) {
         let mut changes = self.shared.view.subscribe();
         let is_there = || {
             let state = self.shared.view.read();
-            let entry = state.instance(&self.cluster.name, &self.instance.name);
+            let entry = state.instance(&self.cluster, &self.instance.name);
             let known = entry.and_then(|entry| entry.instance.as_ref());
             known.is_some_and(|known| known.connected)
         };
@@ -185,7 +239,7 @@ impl InstanceRunner {
     /// Writes down that the instance is not connected, where the store still says that it is: its agent may not have lived to
     /// say so. Nobody then takes its tasks for healthy, and none of them is replaced.
     async fn sign_off(&self) {
-        let (cluster, name) = (&self.cluster.name, &self.instance.name);
+        let (cluster, name) = (&self.cluster, &self.instance.name);
         let registered = |shared: &Shared| {
             let state = shared.view.read();
             let entry = state.instance(cluster, name)?;
@@ -215,6 +269,81 @@ impl InstanceRunner {
         }
     }
 
+    /// Takes the engine for this instance of the cluster, as long as the claim is kept. One engine is one instance of a cluster
+    /// at most, however it is reached: two agents would end each other's lease, and what is free would be counted twice.
+    ///
+    /// Engines of the same id need not be the same, because machines are cloned. That this very process holds the cluster there
+    /// already is what tells.
+    async fn claim(&self, engine: &SharedEngine, begun: Instant) -> Result<Claim, InstanceState> {
+        let info = engine.info().await;
+        let id = info.map_err(|e| InstanceState::Waiting(e.to_string()))?.id;
+        let name = &self.instance.name;
+        let key = (self.cluster.clone(), id);
+        let rival = {
+            let claims = claims(&self.shared);
+            let others = claims.get(&key).into_iter().flatten();
+            let mut others = others.filter(|(other, _)| *other != name);
+            others.next().map(|(other, holds)| (other.clone(), *holds))
+        };
+        match rival {
+            Some((other, false)) => {
+                return Err(InstanceState::Waiting(format!(
+                    "its engine has the id of {other}'s, which comes first"
+                )));
+            }
+            Some((other, true)) => {
+                let holder = lease::holder(engine.as_ref(), self.cluster.as_str()).await;
+                let holder = holder.map_err(|e| InstanceState::Waiting(e.to_string()))?;
+                if holder.as_ref() == Some(&self.shared.holder) {
+                    return Err(InstanceState::Refused(format!(
+                        "container instance {name} is the same engine as {other}, which has it: an engine is one instance of a \
+                         cluster at most. Remove one of the two; or, if {name} is to be the new name of {other}, wait until \
+                         {other} has given up its tasks, or call it {other} again"
+                    )));
+                }
+                tracing::warn!(cluster = %self.cluster, instance = %name,
+                    "its engine has the same id as {other}'s and is another: was the machine cloned? Remove the file engine-id \
+                     below the engine's data root (before Docker 24: /etc/docker/key.json) and restart the engine");
+            }
+            None => {
+                if let Some(elder) = self
+                    .elder(&key.1)
+                    .filter(|_| begun.elapsed() < ELDER_WITHIN)
+                {
+                    return Err(InstanceState::Waiting(format!(
+                        "its engine has the id of {elder}'s, which comes first"
+                    )));
+                }
+            }
+        }
+        let mut claims = claims(&self.shared);
+        let of_engine = claims.entry(key.clone()).or_default();
+        of_engine.insert(name.clone(), false);
+        Ok(Claim {
+            shared: Arc::clone(&self.shared),
+            key,
+            name: name.clone(),
+        })
+    }
+
+    /// Another instance that the engine of that id was before this one was ever heard of.
+    fn elder(&self, engine_id: &str) -> Option<InstanceId> {
+        let state = self.shared.view.read();
+        let registered = |id: &InstanceId| {
+            let entry = state.instance(&self.cluster, id);
+            entry.is_some_and(|entry| entry.instance.is_some())
+        };
+        if registered(&self.instance.name) {
+            return None;
+        }
+        let mut all = state.instances_of_cluster(&self.cluster);
+        let found = all.find(|(_, entry)| {
+            let known = entry.instance.as_ref();
+            known.is_some_and(|known| known.engine_id == engine_id)
+        });
+        found.map(|(id, _)| id.clone())
+    }
+
     async fn connect(&self) -> Result<SharedEngine, EngineError> {
         let engine = self.shared.engines.get(&self.instance.endpoint).await?;
         engine.info().await?;
@@ -228,13 +357,13 @@ impl InstanceRunner {
             }
             match &state {
                 InstanceState::Waiting(why) => {
-                    tracing::warn!(cluster = %self.cluster.name, instance = %self.instance.name, "waiting for the engine: {why}");
+                    tracing::warn!(cluster = %self.cluster, instance = %self.instance.name, "waiting for the engine: {why}");
                 }
-                InstanceState::Held(who) => {
-                    tracing::error!(cluster = %self.cluster.name, instance = %self.instance.name, "{who}");
+                InstanceState::Held(who) | InstanceState::Refused(who) => {
+                    tracing::error!(cluster = %self.cluster, instance = %self.instance.name, "{who}");
                 }
                 InstanceState::Starting | InstanceState::Settling | InstanceState::Ready => {
-                    tracing::debug!(cluster = %self.cluster.name, instance = %self.instance.name, ?state);
+                    tracing::debug!(cluster = %self.cluster, instance = %self.instance.name, ?state);
                 }
             }
             *current = state;
@@ -244,6 +373,42 @@ impl InstanceRunner {
             (self.changed)();
         }
     }
+}
+
+/// An engine that is an instance of a cluster, until this is dropped.
+struct Claim {
+    shared: Arc<Shared>,
+    key: (ClusterName, String),
+    name: InstanceId,
+}
+
+impl Claim {
+    /// The cluster is held there.
+    fn holds(&self) {
+        if let Some(of_engine) = claims(&self.shared).get_mut(&self.key) {
+            of_engine.insert(self.name.clone(), true);
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut claims = claims(&self.shared);
+        if let Some(of_engine) = claims.get_mut(&self.key) {
+            of_engine.remove(&self.name);
+            if of_engine.is_empty() {
+                claims.remove(&self.key);
+            }
+        }
+    }
+}
+
+/// Which instances the engines of an id are, by the cluster and that id, each with whether it holds the cluster there.
+pub type Claims = BTreeMap<(ClusterName, String), BTreeMap<InstanceId, bool>>;
+
+fn claims(shared: &Shared) -> MutexGuard<'_, Claims> {
+    let claims = shared.claims.lock();
+    claims.unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What it means that an engine cannot be used. Missing rights do not mend themselves; but once one has worked, an engine that is

@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{EngineChoice, Options, StartError};
+use super::{EngineChoice, Mode, Options, StartError, source};
 use crate::agent::EndpointKey;
 use crate::api::{self, client::Client};
 use crate::clock::SharedIds;
 use crate::model::{Timestamp, hex_sha256};
 use crate::store::dir::{Surroundings, default_path, known_as};
 use crate::store::{
-    Claim, Claimant, Memory, Redb, SharedStore, StateDir, StoreError, Txn, View, keys,
+    Claim, ClaimError, Claimant, Etcd, Listing, Memory, Redb, SharedStore, StateDir, Store as _,
+    StoreError, Txn, View, etcd, keys, redb,
 };
+use crate::{engine::lease::Holder, manifest};
 
 /// An open state.
 pub struct Kept {
@@ -23,6 +25,8 @@ pub struct Kept {
     pub store: SharedStore,
     /// The same, where it is a file.
     pub file: Option<Arc<Redb>>,
+    /// The same, where it is in etcd.
+    pub etcd: Option<Arc<Etcd>>,
     /// What the socket is named after.
     pub name: String,
     /// The directory; nothing is in it where the engine is simulated, but its Longshore is found by it.
@@ -31,7 +35,14 @@ pub struct Kept {
 }
 
 /// The key of the tasks' metadata endpoints; `None` where the state is in memory only.
-pub fn endpoint_key(kept: &Kept, ids: &SharedIds) -> Result<Option<EndpointKey>, StartError> {
+pub async fn endpoint_key(kept: &Kept, ids: &SharedIds) -> Result<Option<EndpointKey>, StartError> {
+    if let Some(etcd) = &kept.etcd {
+        // Whoever leads next must answer the containers that run, so it is in etcd; but beside the tree, and in no dump.
+        let fresh: String = (0..4).map(|_| format!("{:016x}", ids.bits())).collect();
+        let key = etcd.keep_secret("endpoint-key", &fresh).await;
+        let key = key.map_err(|e| StartError::Other(e.to_string()))?;
+        return Ok(Some(EndpointKey::new(key.as_bytes())));
+    }
     let Some(dir) = &kept.dir else {
         return Ok(None);
     };
@@ -64,10 +75,27 @@ pub fn name_of(directory: &Path) -> String {
 pub async fn open(options: &Options, folder: &Path) -> Result<Kept, StartError> {
     let path = directory(options.state_dir.as_deref(), folder).map_err(StartError::Other)?;
     if options.engine == EngineChoice::Simulated {
+        if options.store.is_some() {
+            let why = "a simulated engine is gone with its process, and so is its state: leave --store out";
+            return Err(StartError::Other(why.to_owned()));
+        }
         return Ok(Kept {
             store: Arc::new(Memory::default()),
             file: None,
+            etcd: None,
             name: format!("{}-simulated", name_of(&path)),
+            path,
+            dir: None,
+        });
+    }
+    if let Some(etcd) = &options.store {
+        let etcd = Etcd::connect(etcd.clone()).await;
+        let etcd = etcd.map_err(|e| StartError::Other(e.to_string()))?;
+        return Ok(Kept {
+            store: Arc::clone(&etcd) as SharedStore,
+            file: None,
+            etcd: Some(etcd),
+            name: name_of(&path),
             path,
             dir: None,
         });
@@ -81,6 +109,7 @@ pub async fn open(options: &Options, folder: &Path) -> Result<Kept, StartError> 
     Ok(Kept {
         store: Arc::clone(&file) as SharedStore,
         file: Some(file),
+        etcd: None,
         name: name_of(&path),
         path,
         dir: Some(dir),
@@ -119,32 +148,103 @@ async fn answers(directory: &Path, socket: Option<&Path>) -> bool {
     socket.is_some_and(api::is_live) || !Client::running(Some(directory), None).await.is_empty()
 }
 
+/// The name of this machine.
+pub fn host() -> String {
+    Holder::this_process("", "", "").host
+}
+
+/// Returns once it is known that another Longshore of this machine leads for this state; never for one that may stand by.
+pub async fn led_here(kept: &Kept, options: &Options) {
+    if options.stand_by || !answers(&kept.path, options.socket.as_deref()).await {
+        std::future::pending().await
+    }
+}
+
+/// Everything in a store in etcd, whoever leads it.
+pub async fn listing(options: etcd::Options) -> Result<Listing, String> {
+    let store = Etcd::connect(options).await.map_err(|e| e.to_string())?;
+    store.list("").await.map_err(|e| e.to_string())
+}
+
+/// Copies a store that is no file to a new file that a Longshore can start from.
+pub async fn back_up(store: &SharedStore, to: &Path) -> Result<(), String> {
+    let listing = store.list("").await.map_err(|e| e.to_string())?;
+    redb::write_new(&listing, to).map_err(|e| e.to_string())
+}
+
 /// Makes the state this folder's, or says why it cannot be; returns its owner.
 pub async fn claim(
     kept: &Kept,
     view: &View,
     folder: &Path,
-    take_over: bool,
+    options: &Options,
     ids: &SharedIds,
     now: Timestamp,
 ) -> Result<String, StartError> {
     let other = |error: &dyn std::fmt::Display| StartError::Other(error.to_string());
     let stored = view.read().meta.clone();
     let remembered = stored.as_ref().map(|meta| meta.owner.as_str());
-    let owner = match &kept.dir {
-        Some(dir) => dir
+    let fresh = || format!("{:016x}", ids.bits());
+    let owner = match (&kept.dir, &kept.etcd) {
+        (Some(dir), _) => dir
             .ensure_owner(remembered, ids.as_ref())
             .map_err(|e| other(&e))?,
-        None => format!("{:016x}", ids.bits()),
+        // All that lead one store are one owner, one after the other.
+        (None, Some(_)) => remembered.map_or_else(fresh, str::to_owned),
+        (None, None) => fresh(),
+    };
+    let known = match &kept.etcd {
+        None => folder.display().to_string(),
+        Some(etcd) => {
+            is_a_copy(view, folder, options)
+                .map_err(|why| other(&format!("{}: {why}", etcd.place())))?;
+            let named = options.source.clone();
+            named.unwrap_or_else(|| source::of(folder))
+        }
     };
     let claimant = Claimant {
-        folder: folder.display().to_string(),
+        folder: known,
         owner: owner.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        take_over,
+        take_over: options.take_over,
     };
+    if let Some(etcd) = &kept.etcd
+        && let Err(ClaimError::OtherFolder { stored, ours }) =
+            crate::store::claim(stored.as_deref(), &claimant, now)
+    {
+        return Err(StartError::Other(format!(
+            "the store {} belongs to copies of {stored}; this folder is a copy of {ours}. Follow a copy of that, or keep this one's              state under a prefix of its own (--store etcd://HOST/PREFIX). Where both are copies of one thing, say which on each              machine with --source; where this folder replaces that one, --take-over",
+            etcd.place()
+        )));
+    }
     take(&kept.store, view, &claimant, now).await?;
     Ok(owner)
+}
+
+/// Refuses a folder that has nothing in common with what the store remembers, whatever it is called: all that runs would be
+/// removed for it.
+fn is_a_copy(view: &View, folder: &Path, options: &Options) -> Result<(), String> {
+    if options.take_over || options.mode == Mode::Remove {
+        return Ok(());
+    }
+    let scan = manifest::source::scan(folder);
+    let remembered = super::folder::last_good(&view.read());
+    if remembered.is_empty() || !scan.is_whole() {
+        return Ok(());
+    }
+    let loaded = manifest::load(
+        &scan,
+        &manifest::load::LastGood::default(),
+        &manifest::load::LoadOptions::default(),
+    );
+    if loaded.good.is_empty() || loaded.good.keys().any(|key| remembered.contains_key(key)) {
+        return Ok(());
+    }
+    Err(format!(
+        "nothing that the folder {} declares is among the {} resources that this store remembers, so it is taken for another's.          Name the store's prefix (--store etcd://HOST/PREFIX), or, where this folder replaces that one, --take-over",
+        folder.display(),
+        remembered.len()
+    ))
 }
 
 /// Makes the store the claimant's, or says why it cannot be. A store that nobody had says from now on when it was first taken.

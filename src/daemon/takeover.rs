@@ -10,8 +10,7 @@ use super::Shared;
 use crate::agent::takeover::{Recovered, recover};
 use crate::engine::{ObservedContainer, SharedEngine, labels};
 use crate::model::{
-    ClusterName, ClusterSpec, InstanceId, InstanceSpec, Reservation, Reserved,
-    TaskDefinitionRecord, TaskSpec,
+    ClusterName, InstanceId, InstanceSpec, Reservation, Reserved, TaskDefinitionRecord, TaskSpec,
 };
 use crate::store::{Epoch, State, Txn, keys};
 
@@ -24,11 +23,11 @@ pub type TakenOver = (ClusterName, InstanceId, String);
 pub async fn run(
     shared: &Arc<Shared>,
     engine: &SharedEngine,
-    cluster: &ClusterSpec,
+    cluster: &ClusterName,
     instance: &InstanceSpec,
 ) -> Result<u64, String> {
     let here = [
-        (labels::CLUSTER.to_owned(), cluster.name.to_string()),
+        (labels::CLUSTER.to_owned(), cluster.to_string()),
         (labels::INSTANCE.to_owned(), instance.name.to_string()),
         (labels::TASK.to_owned(), String::new()),
     ];
@@ -42,7 +41,7 @@ pub async fn run(
     warn_of(&others);
     let recovered = recover(&ours);
     let engine_id = engine.info().await.map_err(|e| e.to_string())?.id;
-    let looked_at = (cluster.name.clone(), instance.name.clone(), engine_id);
+    let looked_at = (cluster.clone(), instance.name.clone(), engine_id);
     if taken_over(shared).contains(&looked_at) {
         return Ok(recovered.max_seq);
     }
@@ -52,7 +51,7 @@ pub async fn run(
         return Ok(lost.max_seq);
     }
     tracing::warn!(
-        cluster = %cluster.name,
+        cluster = %cluster,
         "the state does not know {} tasks that run here as ours; taking them over as they are",
         lost.tasks.len()
     );
@@ -105,7 +104,7 @@ fn writes(
     lost: &Recovered,
     state: &State,
     epoch: &Epoch,
-    cluster: &ClusterSpec,
+    cluster: &ClusterName,
     instance: &InstanceSpec,
 ) -> Vec<Txn> {
     let mut txns = Vec::new();
@@ -137,7 +136,7 @@ fn writes(
         txns.push(Txn::new(epoch).put_json(keys::revision(id), &record));
     }
     let known = state
-        .instance(&cluster.name, &instance.name)
+        .instance(cluster, &instance.name)
         .and_then(|entry| entry.reserved.clone());
     let mut reserved = known.map_or_else(Reserved::default, |stored| (*stored.value).clone());
     let mut puts = Vec::new();
@@ -146,12 +145,11 @@ fn writes(
             let held = Reservation::of(Some(spec), &task.record.ports, &task.record.gpus);
             reserved.0.insert(id.clone(), held);
         }
-        puts.push((keys::task(&cluster.name, id), &task.record));
+        puts.push((keys::task(cluster, id), &task.record));
     }
-    txns.push(Txn::new(epoch).put_json(
-        keys::instance_reserved(&cluster.name, &instance.name),
-        &reserved,
-    ));
+    txns.push(
+        Txn::new(epoch).put_json(keys::instance_reserved(cluster, &instance.name), &reserved),
+    );
     for chunk in puts.chunks(40) {
         let txn = chunk.iter().fold(Txn::new(epoch), |txn, (key, record)| {
             txn.put_json(key.clone(), record)

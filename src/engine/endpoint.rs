@@ -223,7 +223,30 @@ pub fn resolve(
     wanted: &EngineEndpoint,
     environment: &dyn Environment,
 ) -> Result<Resolved, EndpointError> {
+    resolve_below(wanted, environment, Path::new(""))
+}
+
+/// The same, where paths in the address's settings begin at `folder`.
+///
+/// # Errors
+/// As [`resolve`], and TLS files that are not there.
+pub fn resolve_below(
+    wanted: &EngineEndpoint,
+    environment: &dyn Environment,
+    folder: &Path,
+) -> Result<Resolved, EndpointError> {
     match wanted {
+        EngineEndpoint::Tls {
+            address,
+            certificates,
+            verify,
+        } => Ok(Resolved {
+            endpoint: parse(
+                address,
+                Some(tls_files(&folder.join(certificates), *verify, environment)?),
+            )?,
+            origin: Origin::Address,
+        }),
         EngineEndpoint::Address(address) => Ok(Resolved {
             endpoint: parse(address, tls_of_environment(environment)?)?,
             origin: Origin::Address,
@@ -362,6 +385,32 @@ fn tls_of_environment(environment: &dyn Environment) -> Result<Option<TlsFiles>,
         key: existing(directory.join("key.pem"), environment)?,
         verify,
     }))
+}
+
+/// Docker's three files in a directory of an instance's own. All of them must be there, but for the authority's where nothing is
+/// verified.
+fn tls_files(
+    directory: &Path,
+    verify: bool,
+    environment: &dyn Environment,
+) -> Result<TlsFiles, EndpointError> {
+    let needed = |name: &str, wanted: bool| {
+        let path = directory.join(name);
+        match existing(path.clone(), environment)? {
+            None if wanted => Err(EndpointError::File {
+                path,
+                problem: "there is no such file; `tls.certPath` is the directory of ca.pem, cert.pem and key.pem"
+                    .to_owned(),
+            }),
+            found => Ok(found),
+        }
+    };
+    Ok(TlsFiles {
+        ca: needed("ca.pem", verify)?,
+        cert: needed("cert.pem", true)?,
+        key: needed("key.pem", true)?,
+        verify,
+    })
 }
 
 fn existing(

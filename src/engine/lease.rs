@@ -7,7 +7,8 @@
 //! The order is create, attach, start: a container that started unattached would never end. What a crash can leave behind
 //! is told from a lease that is held, and taken away: one that ended and was not removed; one that was created and, for as
 //! long as [`PATIENCE`], never started; one with the very labels of whoever asks (its engine restarted, and kept the container
-//! running without it); and one of a process of this machine that is gone. Removal is by id, so nobody's newer lease goes with it.
+//! running without it); one of a process of this machine that is gone; and one of an earlier leader of the same owner, which leads no
+//! more but may be stopped in its tracks and keep its connection. Removal is by id, so nobody's newer lease goes with it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,6 +34,7 @@ const PID: &str = "longshore.lease-pid";
 const HOST: &str = "longshore.lease-host";
 const FOLDER: &str = "longshore.lease-folder";
 const PROCESS: &str = "longshore.lease-process";
+const TERM: &str = "longshore.lease-term";
 const STARTED: &str = "longshore.lease-started";
 
 /// Who holds a cluster, or wants to.
@@ -51,6 +53,8 @@ pub struct Holder {
     /// What tells the process from every other there ever was: the boot, the PID namespace, the process id and its start.
     /// Empty where the system does not say; then no lease of it is ever taken to be left behind.
     pub process: String,
+    /// Where several share a store, the term of this leader, which rises with every leader; 0 where only one can be.
+    pub term: u64,
 }
 
 impl Holder {
@@ -67,7 +71,19 @@ impl Holder {
             folder: folder.to_owned(),
             started: started.to_owned(),
             process: process_identity(pid).unwrap_or_default(),
+            term: 0,
         }
+    }
+
+    /// The same as the leader of that term.
+    #[must_use]
+    pub fn leading(self, term: u64) -> Self {
+        Self { term, ..self }
+    }
+
+    /// Whether it leads the same store by a later term, and therefore has the better right.
+    pub fn succeeds(&self, other: &Self) -> bool {
+        self.owner == other.owner && self.term > other.term && other.term > 0
     }
 
     fn labels(&self, cluster: &str) -> BTreeMap<String, String> {
@@ -81,8 +97,10 @@ impl Holder {
             (FOLDER, self.folder.clone()),
             (STARTED, self.started.clone()),
             (PROCESS, self.process.clone()),
+            (TERM, self.term.to_string()),
         ]
         .into_iter()
+        .filter(|(name, value)| *name != TERM || value != "0")
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
     }
@@ -96,6 +114,7 @@ impl Holder {
             folder: label(FOLDER),
             started: label(STARTED),
             process: label(PROCESS),
+            term: label(TERM).parse().unwrap_or(0),
         }
     }
 
@@ -267,7 +286,12 @@ impl Lease {
             let other_holder = Holder::of(&other);
             let left_behind = match other.state {
                 ContainerState::Exited | ContainerState::Dead => true,
-                _ if other_holder == *holder || other_holder.is_gone() => true,
+                _ if other_holder == *holder
+                    || other_holder.is_gone()
+                    || holder.succeeds(&other_holder) =>
+                {
+                    true
+                }
                 ContainerState::Created => {
                     let since = match &unstarted {
                         Some((id, since)) if *id == other.id => *since,

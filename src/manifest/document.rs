@@ -57,6 +57,11 @@ impl Document {
         report::key_span(&self.file, &self.root, &format!("{}{pointer}", self.at))
     }
 
+    /// The JSON pointer, in the whole YAML document, of what is at `pointer` of the spec.
+    pub fn pointer(&self, pointer: &str) -> String {
+        format!("{}{pointer}", self.at)
+    }
+
     /// The node at a JSON pointer of the spec.
     pub fn node(&self, pointer: &str) -> Option<&Node> {
         self.root.pointer(&format!("{}{pointer}", self.at))

@@ -124,8 +124,8 @@ pub struct Loaded {
 
 /// A document's spec as its type.
 enum Typed {
-    Cluster(Cluster),
-    TaskDefinition(TaskDefinition),
+    Cluster(Box<Cluster>),
+    TaskDefinition(Box<TaskDefinition>),
     Service(Box<Service>),
 }
 
@@ -540,8 +540,8 @@ fn remembered(kind: Kind, spec: &Json) -> Option<Typed> {
 
 fn typed(kind: Kind, spec: &Json) -> Option<Typed> {
     match kind {
-        Kind::Cluster => read(spec).map(Typed::Cluster),
-        Kind::TaskDefinition => read(spec).map(Typed::TaskDefinition),
+        Kind::Cluster => read(spec).map(Box::new).map(Typed::Cluster),
+        Kind::TaskDefinition => read(spec).map(Box::new).map(Typed::TaskDefinition),
         Kind::Service => read(spec).map(|service| Typed::Service(Box::new(service))),
     }
 }

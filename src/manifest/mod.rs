@@ -7,16 +7,19 @@
 //! [`load`](mod@load) puts it all together, keeping what was last good (P1), and [`resolve`] turns what is valid into the
 //! model.
 //!
+//! [`edit`] changes single values of a file where they are written.
+//!
 //! All but `source` and `watch` is pure: no file, clock or environment is looked at.
 
 pub mod document;
+pub mod edit;
 pub mod export;
 pub mod fates;
 pub mod init;
 pub mod load;
 pub(crate) mod quantity;
 pub mod reference;
-mod report;
+pub mod report;
 pub mod resolve;
 pub mod rules;
 pub mod schema;

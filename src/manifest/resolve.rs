@@ -9,12 +9,13 @@ use super::quantity::{cpu_units, memory_mib};
 use super::types as raw;
 use crate::model::arn::Named;
 use crate::model::{
-    ClusterName, ClusterSpec, Condition, ContainerSpec, Dependency, EngineEndpoint,
-    EnvironmentFileKind, EnvironmentFileRef, EnvironmentFileSource, Family, Firelens, Gpus,
-    HealthCheck, ImageCleanup, ImagePolicy, InstanceDesired, InstanceId, InstanceSpec, LinuxSpec,
-    LogConfig, MountPoint, NamespaceMode, NetworkMode, NfsExport, PlacementConstraint, PortMapping,
-    Protocol, PullBehavior, RestartPolicy, Router, SchedulingStrategy, SecretProvider, SecretRef,
-    SecretSources, ServiceName, ServiceSpec, TaskSpec, Ulimit, VolumeKind, VolumeSpec,
+    BinpackField, CircuitBreaker, ClusterName, ClusterSpec, Condition, ContainerSpec, Dependency,
+    EarlySuccess, EngineEndpoint, EnvironmentFileKind, EnvironmentFileRef, EnvironmentFileSource,
+    Family, Firelens, Gpus, HealthCheck, ImageCleanup, ImagePolicy, InstanceDesired, InstanceId,
+    InstanceSpec, LinuxSpec, LogConfig, MountPoint, NamespaceMode, NetworkMode, NfsExport,
+    PlacementConstraint, PlacementStrategy, PortMapping, Protocol, ProviderShare, PullBehavior,
+    Query, RestartPolicy, Router, SchedulingStrategy, SecretProvider, SecretRef, SecretSources,
+    ServiceName, ServiceSpec, SpreadField, TaskSpec, Threshold, Ulimit, VolumeKind, VolumeSpec,
     ceil_percent, floor_percent,
 };
 
@@ -120,14 +121,9 @@ pub fn cluster(
         .iter()
         .map(|instance| InstanceSpec {
             name: InstanceId::new(instance.name.as_str()),
-            endpoint: instance
-                .endpoint
-                .as_deref()
-                .filter(|endpoint| !endpoint.is_empty())
-                .map_or(EngineEndpoint::Local, |endpoint| {
-                    EngineEndpoint::Address(endpoint.to_owned())
-                }),
+            endpoint: endpoint(instance),
             attributes: instance.attributes.clone(),
+            capacity_provider: instance.capacity_provider_name.clone(),
             gpus: instance.gpus.clone(),
             desired: match instance.status {
                 Some(raw::ContainerInstanceStatus::Draining) => InstanceDesired::Draining,
@@ -147,9 +143,14 @@ pub fn cluster(
         healthy_after: cluster
             .healthy_after_seconds
             .unwrap_or(ClusterSpec::HEALTHY_AFTER),
+        instance_lost_after: cluster
+            .instance_lost_after_seconds
+            .unwrap_or(ClusterSpec::INSTANCE_LOST_AFTER),
         publish_awsvpc_ports: cluster.publish_awsvpc_ports.unwrap_or(true),
         fault_injection: cluster.fault_injection.unwrap_or(false),
         aws_region: cluster.aws_region.clone(),
+        capacity_providers: providers(cluster).into_iter().map(str::to_owned).collect(),
+        default_strategy: shares(&cluster.default_capacity_provider_strategy),
         log_drivers: cluster
             .log_driver_overrides
             .iter()
@@ -188,6 +189,51 @@ pub fn cluster(
         images: images(cluster),
         manifest_hash: manifest_hash.to_owned(),
     }
+}
+
+fn endpoint(instance: &raw::ContainerInstance) -> EngineEndpoint {
+    let address = instance.endpoint.clone().filter(|text| !text.is_empty());
+    match (address, &instance.tls) {
+        (None, _) => EngineEndpoint::Local,
+        (Some(address), None) => EngineEndpoint::Address(address),
+        (Some(address), Some(tls)) => EngineEndpoint::Tls {
+            address,
+            certificates: tls.cert_path.clone(),
+            verify: tls.verify.unwrap_or(true),
+        },
+    }
+}
+
+/// The capacity providers of a cluster: those that it lists, then those that only instances name.
+pub fn providers(cluster: &raw::Cluster) -> Vec<&str> {
+    let named = cluster
+        .container_instances
+        .iter()
+        .filter_map(|instance| instance.capacity_provider_name.as_deref());
+    let mut all: Vec<&str> = Vec::new();
+    for provider in cluster
+        .capacity_providers
+        .iter()
+        .map(String::as_str)
+        .chain(named)
+    {
+        if !all.contains(&provider) {
+            all.push(provider);
+        }
+    }
+    all
+}
+
+/// A capacity provider strategy.
+pub fn shares(strategy: &[raw::CapacityProviderStrategyItem]) -> Vec<ProviderShare> {
+    strategy
+        .iter()
+        .map(|item| ProviderShare {
+            provider: item.capacity_provider.clone(),
+            weight: item.weight.unwrap_or(0),
+            base: item.base.unwrap_or(0),
+        })
+        .collect()
 }
 
 /// Seconds that a provider's command may take where the manifest does not say.
@@ -262,6 +308,8 @@ pub fn service(
         },
         minimum_healthy_percent: percent.minimum,
         maximum_percent: percent.maximum,
+        circuit_breaker: breaker(service),
+        early_success: early_success(service, percent),
         health_check_grace_period: service.health_check_grace_period_seconds.unwrap_or(0),
         placement_constraints: service
             .placement_constraints
@@ -271,17 +319,87 @@ pub fn service(
                     (raw::PlacementConstraintType::DistinctInstance, _) => {
                         Some(PlacementConstraint::DistinctInstance)
                     }
-                    (raw::PlacementConstraintType::MemberOf, Some(expression)) => {
-                        Some(PlacementConstraint::MemberOf(expression.clone()))
-                    }
+                    (raw::PlacementConstraintType::MemberOf, Some(expression)) => Some(
+                        PlacementConstraint::MemberOf(Query::new(expression.as_str())),
+                    ),
                     (raw::PlacementConstraintType::MemberOf, None) => None,
                 },
             )
             .collect(),
+        zone_rebalancing: !daemon
+            && service.availability_zone_rebalancing != Some(raw::Switch::Disabled)
+            && spreads_over_zones(service),
+        placement_strategy: service
+            .placement_strategy
+            .iter()
+            .filter_map(placement_strategy)
+            .collect(),
+        capacity_providers: shares(&service.capacity_provider_strategy),
+        names_launch_type: service.launch_type.is_some(),
         tags: tags(&service.tags),
         labels,
         enable_execute_command: service.enable_execute_command.unwrap_or(false),
         manifest_hash: manifest_hash.to_owned(),
+    })
+}
+
+/// The circuit breaker, where it is enabled.
+fn breaker(service: &raw::Service) -> Option<CircuitBreaker> {
+    let written = service.deployment_configuration.as_ref()?;
+    let breaker = written.deployment_circuit_breaker.as_ref()?;
+    let threshold = match &breaker.threshold_configuration {
+        None => Threshold::default(),
+        Some(threshold) => match threshold.kind {
+            raw::ThresholdType::Count => Threshold::Count(threshold.value),
+            raw::ThresholdType::BoundedPercent => Threshold::BoundedPercent(threshold.value),
+            raw::ThresholdType::UnboundedPercent => Threshold::UnboundedPercent(threshold.value),
+        },
+    };
+    breaker.enable.then_some(CircuitBreaker {
+        rollback: breaker.rollback,
+        reset_on_healthy_task: breaker.reset_on_healthy_task.unwrap_or(true),
+        threshold,
+    })
+}
+
+/// The criteria of early success, where they are enabled.
+fn early_success(service: &raw::Service, percent: Percentages) -> Option<EarlySuccess> {
+    let written = service.deployment_configuration.as_ref()?;
+    let early = written.early_success_criteria.as_ref()?;
+    early.enable.then_some(EarlySuccess {
+        healthy_percent: early.healthy_percent.unwrap_or(percent.minimum),
+        deferred_cleanup: early.source_service_revision_cleanup
+            == Some(raw::RevisionCleanup::Deferred),
+    })
+}
+
+/// What a `spread` strategy's field names; none if that is nothing tasks could be spread over.
+pub fn spread_field(text: &str) -> Option<SpreadField> {
+    if matches!(text, "instanceId" | "host") {
+        return Some(SpreadField::InstanceId);
+    }
+    let name = text.strip_prefix("attribute:")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./\\".contains(c);
+    let good = (1..=128).contains(&name.len()) && name.chars().all(plain);
+    good.then(|| SpreadField::Attribute(name.to_owned()))
+}
+
+/// Whether availability zones come first in what a service is spread over: by default, or by its strategy.
+pub fn spreads_over_zones(service: &raw::Service) -> bool {
+    let zone = || SpreadField::Attribute(SpreadField::ZONE.to_owned());
+    let first = service.placement_strategy.first();
+    first.is_none_or(|first| placement_strategy(first) == Some(PlacementStrategy::Spread(zone())))
+}
+
+/// One strategy as written; none if it is not one.
+pub fn placement_strategy(strategy: &raw::PlacementStrategy) -> Option<PlacementStrategy> {
+    let field = strategy.field.as_deref();
+    Some(match strategy.kind? {
+        raw::PlacementStrategyType::Random => PlacementStrategy::Random,
+        raw::PlacementStrategyType::Spread => PlacementStrategy::Spread(spread_field(field?)?),
+        raw::PlacementStrategyType::Binpack => {
+            PlacementStrategy::Binpack(BinpackField::parse(field?)?)
+        }
     })
 }
 
@@ -331,7 +449,7 @@ pub fn task_definition(family: Family, definition: &raw::TaskDefinition) -> Task
         placement_constraints: definition
             .placement_constraints
             .iter()
-            .filter_map(|constraint| constraint.expression.clone())
+            .filter_map(|constraint| constraint.expression.as_deref().map(Query::new))
             .collect(),
         tags: tags(&definition.tags),
     }

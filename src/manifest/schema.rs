@@ -294,6 +294,24 @@ pub fn strict(kind: Kind) -> (Value, Map<String, Value>) {
     (root.to_value(), defs)
 }
 
+/// The strict schema of another type that people write files of, whole, with its title.
+pub fn of<T: schemars::JsonSchema>(title: &str) -> Value {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.into_root_schema_for::<T>().to_value();
+    tidy(&mut schema);
+    forbid_null(&mut schema);
+    schema["title"] = json!(title);
+    schema
+}
+
+/// Every member of a schema that [`of`] made.
+pub fn members_of(schema: &Value) -> Vec<Member> {
+    let defs = schema["$defs"].as_object().cloned().unwrap_or_default();
+    let mut found = Vec::new();
+    collect(&resolved(schema, &defs), "", &defs, &mut found);
+    found
+}
+
 /// Makes what the generator says read as this project wants it: one-line descriptions, no Rust number formats, and the
 /// bounds of ECS's integers, which have 32 bits.
 fn tidy(schema: &mut Value) {

@@ -14,6 +14,86 @@ use super::types::Kind;
 use super::yaml::{Node, Value};
 use crate::diagnostic::{Diagnostic, Severity, SourceFile, Span, codes};
 
+/// What a document is, for sentences about it and for what to suggest.
+#[derive(Clone, Copy)]
+enum About<'a> {
+    /// The spec of a manifest.
+    Kind(Kind),
+    /// The `metadata` of one.
+    Metadata,
+    /// No manifest.
+    Other(&'a OtherShape),
+}
+
+impl<'a> About<'a> {
+    fn catalogue(self) -> Option<&'a Catalogue> {
+        match self {
+            Self::Kind(kind) => Some(Catalogue::of(kind)),
+            Self::Metadata => None,
+            Self::Other(other) => Some(&other.catalogue),
+        }
+    }
+
+    fn noun(self) -> String {
+        match self {
+            Self::Kind(kind) => format!("a {}", kind.noun()),
+            Self::Metadata => "`metadata`".to_owned(),
+            Self::Other(other) => format!("a {}", other.noun),
+        }
+    }
+
+    fn the(self) -> String {
+        match self {
+            Self::Kind(kind) => format!("the {}", kind.noun()),
+            Self::Metadata => "`metadata`".to_owned(),
+            Self::Other(other) => format!("the {}", other.noun),
+        }
+    }
+
+    /// What `longshore schema` calls it.
+    fn schema(self) -> String {
+        match self {
+            Self::Kind(kind) => kind.to_string(),
+            Self::Metadata => String::new(),
+            Self::Other(other) => other.noun.to_owned(),
+        }
+    }
+}
+
+/// The shape of files that people write and that are no manifests, checked in the same words.
+pub struct OtherShape {
+    noun: &'static str,
+    validator: Validator,
+    catalogue: Catalogue,
+}
+
+impl OtherShape {
+    /// What people call such a file, and its schema as [`schema::of`] makes it.
+    ///
+    /// # Panics
+    /// When that is no schema.
+    pub fn new(noun: &'static str, schema: &Json) -> Self {
+        let validator = jsonschema::options()
+            .with_draft(jsonschema::Draft::Draft202012)
+            .build(schema)
+            .unwrap_or_else(|error| panic!("the schema of a {noun} compiles: {error}"));
+        Self {
+            noun,
+            validator,
+            catalogue: Catalogue::from(schema::members_of(schema)),
+        }
+    }
+
+    /// Checks a document; `true` when it is of this shape.
+    pub fn check(&self, file: &Arc<SourceFile>, root: &Node, found: &mut Vec<Diagnostic>) -> bool {
+        let mut json = root.to_json();
+        remove_null(&mut json);
+        let (place, before) = (Place { file, root, at: "" }, found.len());
+        report_all(&self.validator, About::Other(self), &place, &json, found);
+        found.len() == before
+    }
+}
+
 /// Where what is validated is written.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
@@ -96,13 +176,20 @@ pub fn check(document: &Document, found: &mut Vec<Diagnostic>) -> Option<Damage>
     if validator.is_valid(&document.spec) {
         return None;
     }
-    document.with_place(|place| report_all(validator, Some(kind), place, &document.spec, found));
+    document
+        .with_place(|place| report_all(validator, About::Kind(kind), place, &document.spec, found));
     Some(mend(kind, validator, &document.spec))
 }
 
 /// Checks `metadata`.
 pub fn check_metadata(place: &Place<'_>, metadata: &Json, found: &mut Vec<Diagnostic>) {
-    report_all(schema::metadata_validator(), None, place, metadata, found);
+    report_all(
+        schema::metadata_validator(),
+        About::Metadata,
+        place,
+        metadata,
+        found,
+    );
 }
 
 /// A spec without what does not fit its schema.
@@ -222,7 +309,7 @@ fn remove_null(value: &mut Json) {
 
 fn report_all(
     validator: &Validator,
-    kind: Option<Kind>,
+    about: About<'_>,
     place: &Place<'_>,
     json: &Json,
     found: &mut Vec<Diagnostic>,
@@ -234,7 +321,7 @@ fn report_all(
     let mut findings = Vec::new();
     let mut meant = BTreeSet::new();
     for error in validator.iter_errors(json) {
-        explain(&error, kind, place, &mut findings, &mut meant);
+        explain(&error, about, place, &mut findings, &mut meant);
     }
     // A member that is missing because its name is mistyped has been reported as mistyped.
     findings.retain(|(missing, _)| missing.as_ref().is_none_or(|path| !meant.contains(path)));
@@ -247,13 +334,15 @@ type Found = (Option<String>, Diagnostic);
 
 fn explain(
     error: &ValidationError<'_>,
-    kind: Option<Kind>,
+    about: About<'_>,
     place: &Place<'_>,
     findings: &mut Vec<Found>,
     meant: &mut BTreeSet<String>,
 ) {
     let pointer = error.instance_path().to_string();
-    let member = kind.and_then(|kind| Catalogue::of(kind).member(&pointer));
+    let member = about
+        .catalogue()
+        .and_then(|catalogue| catalogue.member(&pointer));
     let called = called(&pointer);
     let mut push = |code, span, message: String, help: Vec<String>| {
         let diagnostic = finding(code, Severity::Error, place.file, span, message);
@@ -263,10 +352,10 @@ fn explain(
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             for name in unexpected {
-                let (help, near) = unknown(name, kind, &pointer);
+                let (help, near) = unknown(name, about, &pointer);
                 let span = place.key(&format!("{pointer}/{}", escaped(name)));
                 let of = if pointer.is_empty() {
-                    kind.map_or("`metadata`".into(), |kind| format!("a {}", kind.noun()))
+                    about.noun()
                 } else {
                     called.clone()
                 };
@@ -282,8 +371,9 @@ fn explain(
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
             let path = format!("{pointer}/{name}");
-            let about = kind
-                .and_then(|kind| Catalogue::of(kind).member(&path))
+            let help = about
+                .catalogue()
+                .and_then(|catalogue| catalogue.member(&path))
                 .map(|member| member.description().to_owned())
                 .filter(|text| !text.is_empty())
                 .map_or_else(
@@ -297,7 +387,7 @@ fn explain(
                 place.value(&pointer),
                 format!("`{name}` is missing"),
             )
-            .help(about);
+            .help(help);
             findings.push((Some(path), diagnostic));
         }
         ValidationErrorKind::Type { kind: expected } => {
@@ -538,8 +628,8 @@ fn wrong_type(
 }
 
 /// What to do about an unknown member, and the pointer token of the member that was meant.
-fn unknown(name: &str, kind: Option<Kind>, pointer: &str) -> (Vec<String>, Option<String>) {
-    let Some(kind) = kind else {
+fn unknown(name: &str, about: About<'_>, pointer: &str) -> (Vec<String>, Option<String>) {
+    let Some(catalogue) = about.catalogue() else {
         let near = nearest(name, ["name", "labels", "annotations"]);
         return (
             vec![near.map_or_else(
@@ -554,7 +644,6 @@ fn unknown(name: &str, kind: Option<Kind>, pointer: &str) -> (Vec<String>, Optio
             near.map(str::to_owned),
         );
     };
-    let catalogue = Catalogue::of(kind);
     let here = table_path(pointer);
     let siblings = catalogue.children.get(here.as_str());
     let siblings = siblings.into_iter().flatten().map(String::as_str);
@@ -564,7 +653,10 @@ fn unknown(name: &str, kind: Option<Kind>, pointer: &str) -> (Vec<String>, Optio
             Some(near.to_owned()),
         );
     }
-    if here.is_empty() && schema::output_only(kind).contains(&name) {
+    if let About::Kind(kind) = about
+        && here.is_empty()
+        && schema::output_only(kind).contains(&name)
+    {
         return (
             vec!["ECS prints it but does not take it: remove it".into()],
             None,
@@ -578,12 +670,13 @@ fn unknown(name: &str, kind: Option<Kind>, pointer: &str) -> (Vec<String>, Optio
     if let Some(path) = elsewhere {
         let help = match path.rsplit_once('.') {
             Some((above, _)) => format!("`{name}` stands under `{above}`"),
-            None => format!("`{name}` is a member of the {} itself", kind.noun()),
+            None => format!("`{name}` is a member of {} itself", about.the()),
         };
         return (vec![help], None);
     }
     let other = Kind::ALL
         .into_iter()
+        .filter(|_| matches!(about, About::Kind(_)))
         .find(|other| Catalogue::of(*other).by_path.contains_key(name));
     if let Some(other) = other {
         return (
@@ -595,7 +688,7 @@ fn unknown(name: &str, kind: Option<Kind>, pointer: &str) -> (Vec<String>, Optio
     let help = if all.len() <= 12 {
         format!("its members are {}", listed(all))
     } else {
-        format!("`longshore schema {kind}` prints what there is")
+        format!("`longshore schema {}` prints what there is", about.schema())
     };
     (vec![help], None)
 }
@@ -627,19 +720,21 @@ struct Catalogue {
 impl Catalogue {
     fn of(kind: Kind) -> &'static Self {
         static ALL: [OnceLock<Catalogue>; 3] = [const { OnceLock::new() }; 3];
-        ALL[kind as usize].get_or_init(|| {
-            let mut children: HashMap<String, Vec<String>> = HashMap::new();
-            let mut by_path = HashMap::new();
-            for member in schema::members(kind) {
-                let (above, name) = member.path.rsplit_once('.').unwrap_or(("", &member.path));
-                children
-                    .entry(above.to_owned())
-                    .or_default()
-                    .push(name.to_owned());
-                by_path.insert(member.path.clone(), member);
-            }
-            Self { by_path, children }
-        })
+        ALL[kind as usize].get_or_init(|| Self::from(schema::members(kind)))
+    }
+
+    fn from(members: Vec<Member>) -> Self {
+        let mut children: HashMap<String, Vec<String>> = HashMap::new();
+        let mut by_path = HashMap::new();
+        for member in members {
+            let (above, name) = member.path.rsplit_once('.').unwrap_or(("", &member.path));
+            children
+                .entry(above.to_owned())
+                .or_default()
+                .push(name.to_owned());
+            by_path.insert(member.path.clone(), member);
+        }
+        Self { by_path, children }
     }
 
     fn member(&self, pointer: &str) -> Option<&Member> {

@@ -8,6 +8,7 @@ use super::ids::{ClusterName, InstanceId};
 use super::image::ImagePolicy;
 use super::instance::InstanceDesired;
 use super::reference::{EnvironmentFileSource, SecretSources};
+use super::service::ProviderShare;
 use super::task_spec::LogConfig;
 
 /// A Cluster manifest, resolved. The cluster `default` has [`ClusterSpec::named`] when no file declares it.
@@ -48,14 +49,42 @@ pub struct ClusterSpec {
     /// What `AWS_REGION` and `AWS_DEFAULT_REGION` are preset to in containers; absent: they are not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aws_region: Option<String>,
+    /// Seconds without an answer after which tasks of an instance are replaced elsewhere.
+    #[serde(
+        default = "instance_lost_after",
+        skip_serializing_if = "is_instance_lost_after"
+    )]
+    pub instance_lost_after: u32,
+    /// Capacity providers by name: groups of its instances.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capacity_providers: Vec<String>,
+    /// Which of them services and tasks use that name neither a launch type nor a strategy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub default_strategy: Vec<ProviderShare>,
     /// Hash of the manifest it came from; empty for the implied `default`.
     #[serde(default)]
     pub manifest_hash: String,
 }
 
+const fn instance_lost_after() -> u32 {
+    ClusterSpec::INSTANCE_LOST_AFTER
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if asks for a reference"
+)]
+const fn is_instance_lost_after(seconds: &u32) -> bool {
+    *seconds == ClusterSpec::INSTANCE_LOST_AFTER
+}
+
 impl ClusterSpec {
-    /// ECS counts a task without a health check as healthy this many seconds after RUNNING (semantics §4.19).
-    pub const HEALTHY_AFTER: u32 = 40;
+    /// Seconds without an answer after which an instance counts as vanished, unless the manifest says otherwise.
+    pub const INSTANCE_LOST_AFTER: u32 = 60;
+
+    /// A task without a health check counts as healthy this many seconds after RUNNING, unless a manifest says otherwise. ECS
+    /// waits 40 (semantics §4.19), which makes every rollout wait that long.
+    pub const HEALTHY_AFTER: u32 = 5;
 
     /// A cluster with nothing but a name: the local engine, ECS's defaults.
     pub fn named(name: ClusterName) -> Self {
@@ -73,7 +102,38 @@ impl ClusterSpec {
             images: ImagePolicy::default(),
             fault_injection: false,
             aws_region: None,
+            instance_lost_after: Self::INSTANCE_LOST_AFTER,
+            capacity_providers: Vec::new(),
+            default_strategy: Vec::new(),
             manifest_hash: String::new(),
+        }
+    }
+}
+
+impl ClusterSpec {
+    /// Whether a capacity provider of that name is all instances, because none is said to be its own: Fargate has no instances
+    /// on AWS.
+    pub fn is_everywhere(&self, provider: &str) -> bool {
+        let own = |spec: &InstanceSpec| spec.capacity_provider.as_deref() == Some(provider);
+        matches!(provider, "FARGATE" | "FARGATE_SPOT") && !self.instances.iter().any(own)
+    }
+
+    /// The capacity provider that an instance belongs to.
+    pub fn provider_of(&self, instance: &InstanceId) -> Option<&str> {
+        let spec = self.instances.iter().find(|spec| spec.name == *instance)?;
+        spec.capacity_provider.as_deref()
+    }
+
+    /// The strategy that counts: the one that was asked for, or the cluster's own where neither a strategy nor a launch type
+    /// was.
+    pub fn strategy<'a>(
+        &'a self,
+        asked: &'a [ProviderShare],
+        names_launch_type: bool,
+    ) -> &'a [ProviderShare] {
+        match (asked, names_launch_type) {
+            ([], false) => &self.default_strategy,
+            (asked, _) => asked,
         }
     }
 }
@@ -136,6 +196,9 @@ pub struct InstanceSpec {
     /// Attributes for placement.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// The capacity provider that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_provider: Option<String>,
     /// ACTIVE or DRAINING.
     #[serde(default)]
     pub desired: InstanceDesired,
@@ -145,12 +208,22 @@ pub struct InstanceSpec {
 }
 
 impl InstanceSpec {
+    /// Whether both are served in the same way: whether tasks are placed on an instance is not its agent's business.
+    pub fn is_served_like(&self, other: &Self) -> bool {
+        let desired = other.desired;
+        Self {
+            desired,
+            ..self.clone()
+        } == *other
+    }
+
     /// The instance that a cluster has when it names none.
     pub fn local() -> Self {
         Self {
             name: InstanceId::new("local"),
             endpoint: EngineEndpoint::Local,
             attributes: BTreeMap::new(),
+            capacity_provider: None,
             desired: InstanceDesired::Active,
             gpus: None,
         }
@@ -165,6 +238,16 @@ pub enum EngineEndpoint {
     Local,
     /// A `unix://`, `tcp://` or `ssh://` address.
     Address(String),
+    /// A `tcp://` address with TLS of its own.
+    Tls {
+        /// The address.
+        address: String,
+        /// The directory of docker's `ca.pem`, `cert.pem` and `key.pem`; a path that is not absolute begins at the folder of
+        /// manifests.
+        certificates: String,
+        /// Whether the engine's certificate must be valid for its address.
+        verify: bool,
+    },
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::cluster::InstanceSpec;
 use super::ids::{InstanceId, TaskId};
+use super::rollout::Asked;
 use super::task_spec::{NetworkMode, Protocol, TaskSpec};
 use super::time::Timestamp;
 
@@ -19,6 +21,22 @@ pub struct Resources {
 }
 
 impl Resources {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_add(other.cpu),
+            memory: self.memory.saturating_add(other.memory),
+        }
+    }
+
+    /// What is left without `other`, at least nothing.
+    pub fn minus(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(other.cpu),
+            memory: self.memory.saturating_sub(other.memory),
+        }
+    }
+
     /// What a task of `spec` books: the task's own figure where it has one, else the sum of its containers'.
     pub fn needed_by(spec: &TaskSpec) -> Self {
         let cpu = spec.cpu.map_or_else(
@@ -154,11 +172,21 @@ pub struct Instance {
     pub registered_at: Timestamp,
     /// Whether its engine answers.
     pub connected: bool,
-    /// When `connected` last changed.
+    /// When `connected` last changed; of one that is away, when its engine last answered, as far as is known.
     pub connected_at: Timestamp,
+    /// As its cluster declared it: how it is reached once it is no longer declared, until its tasks are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<InstanceSpec>,
+    /// Whether Longshore is on another host than its engine, and can do there what the engine's API can and no more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remote: bool,
 }
 
 impl Instance {
+    /// The attribute of an instance whose engine runs on Longshore's own host: only there have tasks control groups of their own, the
+    /// metadata endpoint and fault injection.
+    pub const HOST: &'static str = "longshore.host";
+
     /// What an attribute begins with that says which log driver the engine has.
     pub const LOG_DRIVER: &'static str = "com.amazonaws.ecs.capability.logging-driver.";
 
@@ -193,6 +221,17 @@ pub enum InstanceDesired {
     Active,
     /// No new tasks; service tasks move away.
     Draining,
+}
+
+/// `clusters/<c>/instances/<id>/override`: what somebody asked for on top of the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceOverride {
+    /// What it is to be.
+    pub desired: InstanceDesired,
+    /// What the manifest said then; once it says something else, this no longer holds.
+    pub basis: InstanceDesired,
+    /// Who wanted it.
+    pub asked: Asked,
 }
 
 /// What one task holds of an instance.
@@ -254,10 +293,7 @@ impl Reserved {
     pub fn total(&self) -> Resources {
         self.0
             .values()
-            .fold(Resources::default(), |sum, r| Resources {
-                cpu: sum.cpu.saturating_add(r.resources.cpu),
-                memory: sum.memory.saturating_add(r.resources.memory),
-            })
+            .fold(Resources::default(), |sum, r| sum.plus(r.resources))
     }
 
     /// Every booked port and who holds it.
@@ -266,6 +302,39 @@ impl Reserved {
             .iter()
             .flat_map(|(task, r)| r.ports.iter().map(move |port| (*port, task)))
             .collect()
+    }
+}
+
+/// An instance's reservations added up: what placement asks of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Booked {
+    /// CPU and memory.
+    pub resources: Resources,
+    /// [`Reserved::stored_bytes`].
+    pub bytes: usize,
+    /// Every booked port and who holds it.
+    pub ports: BTreeMap<(Protocol, u16), TaskId>,
+    /// Every booked GPU.
+    pub gpus: BTreeSet<String>,
+}
+
+impl Booked {
+    /// The sums of these reservations.
+    pub fn of(reserved: &Reserved) -> Self {
+        let mut booked = Self::default();
+        booked.add(reserved);
+        booked
+    }
+
+    /// Adds those of another cluster on the same engine.
+    pub fn add(&mut self, reserved: &Reserved) {
+        for (task, held) in &reserved.0 {
+            self.resources = self.resources.plus(held.resources);
+            self.bytes += held.stored_bytes();
+            let ports = held.ports.iter().map(|port| (*port, task.clone()));
+            self.ports.extend(ports);
+            self.gpus.extend(held.gpus.iter().cloned());
+        }
     }
 }
 

@@ -13,7 +13,9 @@ pub mod ids;
 pub mod image;
 pub mod instance;
 pub mod protection;
+pub mod query;
 pub mod reference;
+pub mod rollout;
 pub mod service;
 pub mod standalone;
 pub mod task;
@@ -29,18 +31,23 @@ pub use ids::{
 };
 pub use image::{ImageCleanup, ImagePolicy, PullBehavior, PulledImage, PulledImages};
 pub use instance::{
-    Instance, InstanceDesired, MetadataEndpoint, PortClaim, PortRange, PortSet, Reservation,
-    Reserved, Resources, fixed_host_ports,
+    Booked, Instance, InstanceDesired, InstanceOverride, MetadataEndpoint, PortClaim, PortRange,
+    PortSet, Reservation, Reserved, Resources, fixed_host_ports,
 };
 pub use protection::{ProtectionError, ProtectionFailure, ProtectionRequest, TaskProtection};
+pub use query::{InstanceFacts, Query, QueryError};
 pub use reference::{
     EnvironmentFileKind, EnvironmentFileRef, EnvironmentFileSource, SecretProvider, SecretRef,
     SecretSources,
 };
+pub use rollout::{
+    Asked, BlockedRevision, CircuitBreaker, EarlySuccess, EndedDeployment, Pause, Restart, Retry,
+    Rollback, RolloutVerb, ServiceDeploymentStatus, ServiceOverrides, Threshold, Undo, basis,
+};
 pub use service::{
-    CompletedDeployment, Deployment, DeploymentStatus, Notice, NoticeKind, PlacementConstraint,
-    RolloutState, SchedulingStrategy, ServiceRecord, ServiceSpec, ServiceStatus, Throttle,
-    ceil_percent, floor_percent,
+    BinpackField, CompletedDeployment, Deployment, DeploymentStatus, Notice, NoticeKind,
+    PlacementConstraint, PlacementStrategy, ProviderShare, RolloutState, SchedulingStrategy,
+    ServiceRecord, ServiceSpec, ServiceStatus, SpreadField, Throttle, ceil_percent, floor_percent,
 };
 pub use standalone::{ContainerOverride, OverrideError, RunToken, Standalone, TaskOverrides};
 pub use task::{

@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ClusterName, DeploymentId, Family, RevisionRef, ServiceName, SpecHash, TaskId};
+use super::query::Query;
+use super::rollout::{
+    BlockedRevision, CircuitBreaker, EarlySuccess, EndedDeployment, HISTORY_KEPT, is_zero,
+};
 use super::task::TaskRecord;
 use super::time::Timestamp;
 
@@ -52,12 +56,30 @@ pub struct ServiceSpec {
     pub minimum_healthy_percent: u32,
     /// ECS default: 200 (REPLICA), 100 (DAEMON).
     pub maximum_percent: u32,
+    /// Gives a deployment up whose tasks keep failing; absent: none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// When a deployment is done before all of its tasks are healthy; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_success: Option<EarlySuccess>,
     /// Seconds after a task started during which an unhealthy verdict is ignored.
     #[serde(default)]
     pub health_check_grace_period: u32,
     /// `memberOf` expressions and `distinctInstance`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub placement_constraints: Vec<PlacementConstraint>,
+    /// Which instances are preferred, in this order; none: ECS's default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placement_strategy: Vec<PlacementStrategy>,
+    /// Which capacity providers its tasks go to; none: the cluster's default, unless it names a launch type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capacity_providers: Vec<ProviderShare>,
+    /// Whether its tasks are moved until availability zones have equal numbers of them, as far as may be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub zone_rebalancing: bool,
+    /// Whether it names a launch type, which takes the cluster's default strategy out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub names_launch_type: bool,
     /// ECS `tags`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
@@ -78,7 +100,107 @@ pub enum PlacementConstraint {
     /// Each task on an instance of its own.
     DistinctInstance,
     /// The instance meets a cluster query expression.
-    MemberOf(String),
+    MemberOf(Query),
+}
+
+/// ECS placement strategy: which of the instances that take a task is preferred.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "type", content = "field", rename_all = "lowercase")]
+pub enum PlacementStrategy {
+    /// Any of them.
+    Random,
+    /// The one with the fewest tasks of the service for its value of that field.
+    Spread(SpreadField),
+    /// The one with the least left of that.
+    Binpack(BinpackField),
+}
+
+/// One share of a capacity provider strategy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderShare {
+    /// The capacity provider.
+    pub provider: String,
+    /// Its share of the tasks above every `base`, relative to the other weights.
+    #[serde(default)]
+    pub weight: u32,
+    /// How many tasks it gets before weights count.
+    #[serde(default)]
+    pub base: u32,
+}
+
+impl ProviderShare {
+    /// How many of `count` tasks each gets, in the order of `shares`: first the base, then one by one whoever is furthest
+    /// below its weight. One more task never takes any from another provider.
+    pub fn targets(shares: &[Self], count: u32) -> Vec<u32> {
+        let mut left = count;
+        let mut targets: Vec<u32> = shares
+            .iter()
+            .map(|share| {
+                let base = share.base.min(left);
+                left -= base;
+                base
+            })
+            .collect();
+        // Where nobody has a weight, the first has it all, as a single one has on ECS.
+        let weightless = shares.iter().all(|share| share.weight == 0);
+        let weight = |at: usize| match (weightless, at) {
+            (true, 0) => 1,
+            _ => u64::from(shares[at].weight),
+        };
+        let mut by_weight = vec![0_u64; shares.len()];
+        for _ in 0..left {
+            let next = (0..shares.len())
+                .filter(|at| weight(*at) > 0)
+                .min_by(|a, b| {
+                    // The smaller (n + 1) / weight comes first; of equals the first in the list.
+                    let (of_a, of_b) = (
+                        (by_weight[*a] + 1) * weight(*b),
+                        (by_weight[*b] + 1) * weight(*a),
+                    );
+                    of_a.cmp(&of_b)
+                });
+            let Some(next) = next else { break };
+            by_weight[next] += 1;
+            targets[next] += 1;
+        }
+        targets
+    }
+}
+
+/// What tasks are spread over.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SpreadField {
+    /// The instances themselves.
+    InstanceId,
+    /// The values of an attribute; instances without it are one more value.
+    Attribute(String),
+}
+
+impl SpreadField {
+    /// The attribute that availability zones are.
+    pub const ZONE: &'static str = "ecs.availability-zone";
+}
+
+/// What instances are filled by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BinpackField {
+    /// CPU units.
+    Cpu,
+    /// Memory.
+    Memory,
+}
+
+impl BinpackField {
+    /// Reads ECS's `field`, in capitals too.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "cpu" => Some(Self::Cpu),
+            "memory" => Some(Self::Memory),
+            _ => None,
+        }
+    }
 }
 
 /// A service's own state.
@@ -149,6 +271,9 @@ pub struct Deployment {
     pub revision: RevisionRef,
     /// What its tasks run.
     pub spec: SpecHash,
+    /// Its tasks' generation: rises when they are to be started anew though nothing else changes (ECS `forceNewDeployment`).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub generation: u32,
     /// IN_PROGRESS until steady.
     pub rollout: RolloutState,
     /// ECS's sentence for it.
@@ -161,6 +286,9 @@ pub struct Deployment {
     /// last was.
     #[serde(default)]
     pub failed_tasks: u32,
+    /// When the last of them ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<Timestamp>,
     /// The digest that each container's tag was resolved to, by the first of its tasks that told (ECS
     /// `versionConsistency`). Every later task runs these.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -175,7 +303,12 @@ impl Deployment {
     /// Whether `task` is one of its tasks. What a task runs decides, not who started it: a task that already runs what a
     /// revert asks for is kept.
     pub fn owns(&self, task: &TaskRecord) -> bool {
-        self.spec == task.spec
+        self.runs(&task.spec, task.generation)
+    }
+
+    /// Whether it rolls out that generation of that specification.
+    pub fn runs(&self, spec: &SpecHash, generation: u32) -> bool {
+        self.spec == *spec && self.generation == generation
     }
 }
 
@@ -188,6 +321,12 @@ pub struct CompletedDeployment {
     pub revision: RevisionRef,
     /// What its tasks ran.
     pub spec: SpecHash,
+    /// The generation of its tasks.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub generation: u32,
+    /// The digests it was pinned to, by container: going back to it runs these, whatever the tags mean by then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
     /// When it was completed.
     pub at: Timestamp,
 }
@@ -228,6 +367,10 @@ pub enum NoticeKind {
     Definition,
     /// Tasks that are to go are protected.
     Protected,
+    /// It is suspended, and what would be done otherwise.
+    Suspended,
+    /// Tasks were given up with an instance that vanished, and may still run there.
+    Lost,
 }
 
 /// Something that lasts, as it was last said.
@@ -265,6 +408,18 @@ pub struct ServiceRecord {
     /// The newest deployment that was COMPLETED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_completed: Option<CompletedDeployment>,
+    /// Deployments that are over, newest first; at most [`HISTORY_KEPT`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<EndedDeployment>,
+    /// What failed, and is not started again for what the folder asks for at present; the folder's own first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<BlockedRevision>,
+    /// While its rollout is paused: how many tasks of the PRIMARY deployment there were when that began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<u32>,
+    /// When the task was started that is being moved to another availability zone, while there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebalancing: Option<Timestamp>,
     /// What is wrong at present, as it was said.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub notices: BTreeMap<NoticeKind, Notice>,
@@ -290,6 +445,10 @@ impl ServiceRecord {
             throttle: Throttle::default(),
             steady: false,
             last_completed: None,
+            history: Vec::new(),
+            blocked: Vec::new(),
+            paused_at: None,
+            rebalancing: None,
             notices: BTreeMap::new(),
             dying: Vec::new(),
             created_at,
@@ -303,11 +462,66 @@ impl ServiceRecord {
             .iter()
             .find(|d| d.status == DeploymentStatus::Primary)
     }
+
+    /// Writes down that a deployment is over. What was known of the same one is replaced.
+    pub fn remember(&mut self, ended: EndedDeployment) {
+        self.history.retain(|known| known.id != ended.id);
+        self.history.insert(0, ended);
+        self.history.truncate(HISTORY_KEPT);
+    }
+
+    /// Whether tasks of that specification and generation failed, and are not started again.
+    pub fn is_blocked(&self, spec: &SpecHash, generation: u32) -> bool {
+        let mut blocked = self.blocked.iter();
+        blocked.any(|blocked| blocked.spec == *spec && blocked.generation == generation)
+    }
+
+    /// What failed and keeps the folder's own wish, or an undo's, from being rolled out.
+    pub fn failure(&self) -> Option<&BlockedRevision> {
+        self.blocked.first()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn targets(shares: &[(u32, u32)], count: u32) -> Vec<u32> {
+        let shares: Vec<ProviderShare> = shares
+            .iter()
+            .map(|(base, weight)| ProviderShare {
+                provider: String::new(),
+                weight: *weight,
+                base: *base,
+            })
+            .collect();
+        ProviderShare::targets(&shares, count)
+    }
+
+    #[test]
+    fn section_3a_the_base_comes_first_and_then_the_weights_share() {
+        assert_eq!(targets(&[(2, 1), (0, 3)], 1), [1, 0]);
+        assert_eq!(targets(&[(2, 1), (0, 3)], 6), [3, 3]);
+        assert_eq!(targets(&[(0, 1), (0, 4)], 10), [2, 8]);
+        assert_eq!(targets(&[(0, 1), (0, 1)], 3), [2, 1]);
+        assert_eq!(
+            targets(&[(3, 0), (0, 1)], 5),
+            [3, 2],
+            "no weight: the base alone"
+        );
+        assert_eq!(targets(&[(0, 0)], 4), [4], "a single one has it all");
+        assert_eq!(targets(&[], 4), [] as [u32; 0]);
+    }
+
+    #[test]
+    fn one_task_more_takes_none_from_a_provider() {
+        let shares = [(1, 3), (0, 5), (0, 7)];
+        for count in 0..60 {
+            let (few, more) = (targets(&shares, count), targets(&shares, count + 1));
+            assert!(few.iter().zip(&more).all(|(few, more)| few <= more));
+            assert_eq!(more.iter().sum::<u32>(), count + 1);
+        }
+    }
 
     #[test]
     fn the_floor_rounds_up_and_the_ceiling_rounds_down() {

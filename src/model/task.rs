@@ -167,6 +167,9 @@ pub struct TaskRecord {
     pub revision: u32,
     /// `specs/<hash>` holds what to run.
     pub spec: SpecHash,
+    /// Which generation of its deployment's tasks it is of (see [`Deployment::generation`](super::Deployment::generation)).
+    #[serde(default, skip_serializing_if = "super::rollout::is_zero")]
+    pub generation: u32,
     /// What is wanted of it.
     pub desired: DesiredStatus,
     /// Why it is to stop; there exactly when `desired` is STOPPED.
@@ -180,6 +183,9 @@ pub struct TaskRecord {
     /// Host ports booked for it, fixed and dynamic, in the order of containers and their mappings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortClaim>,
+    /// The capacity provider whose share it is (ECS `capacityProviderName`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_provider: Option<String>,
     /// GPUs booked for it, by container.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub gpus: BTreeMap<String, Vec<String>>,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ids::{Family, SpecHash};
+use super::query::Query;
 use super::reference::{EnvironmentFileRef, SecretRef};
 
 /// How a task's containers are connected (ECS `networkMode`).
@@ -57,7 +58,7 @@ pub struct TaskSpec {
     pub enable_fault_injection: bool,
     /// `memberOf` expressions that an instance must meet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub placement_constraints: Vec<String>,
+    pub placement_constraints: Vec<Query>,
     /// Tags of the definition.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,

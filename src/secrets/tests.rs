@@ -336,3 +336,22 @@ async fn a_value_that_no_variable_can_hold_is_refused_and_no_message_has_it() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn imagined_secrets_are_whatever_is_named_and_ask_nobody() {
+    let container = json!({
+        "secrets": [{"name": "A", "value_from": "nobody-has-it:key::"}],
+        "environment_files": [{"kind": "s3", "value": "arn:aws:s3:::bucket/none.env"}],
+    });
+    let cluster = ClusterSpec::named(ClusterName::default());
+    let resolved = Secrets::imagined()
+        .of_container(&spec(container), &[], &cluster)
+        .await;
+    let resolved = resolved.unwrap();
+    assert_eq!(resolved.environment.len(), 1);
+    assert!(resolved.files.is_empty());
+    let credentials = Secrets::imagined()
+        .credentials("none", &SecretSources::default())
+        .await;
+    assert!(credentials.is_ok());
+}

@@ -10,6 +10,7 @@
 //! | `clusters/<c>/instances/<id>` | agent | [`Instance`](crate::model::Instance) |
 //! | `clusters/<c>/instances/<id>/endpoint` | agent | [`MetadataEndpoint`](crate::model::MetadataEndpoint) |
 //! | `clusters/<c>/instances/<id>/desired` | controller | [`InstanceDesired`](crate::model::InstanceDesired) |
+//! | `clusters/<c>/instances/<id>/override` | controller | [`InstanceOverride`](crate::model::InstanceOverride) |
 //! | `clusters/<c>/instances/<id>/reserved` | controller | [`Reserved`](crate::model::Reserved) |
 //! | `clusters/<c>/instances/<id>/images` | agent | [`PulledImages`](crate::model::PulledImages) |
 //! | `clusters/<c>/tasks/<id>` | controller | [`TaskRecord`](crate::model::TaskRecord) |
@@ -17,6 +18,7 @@
 //! | `clusters/<c>/tasks/<id>/lost` | controller | [`TaskLost`](crate::model::TaskLost) |
 //! | `clusters/<c>/tasks/<id>/protection` | controller | [`TaskProtection`](crate::model::TaskProtection) |
 //! | `clusters/<c>/services/<name>` | controller | [`ServiceRecord`](crate::model::ServiceRecord) |
+//! | `clusters/<c>/services/<name>/overrides` | controller | [`ServiceOverrides`](crate::model::ServiceOverrides) |
 //! | `clusters/<c>/events/<service>/<seq, 20 digits>` | controller | [`ServiceEvent`](crate::model::ServiceEvent) |
 //!
 //! Names stand in keys percent-encoded: all but ASCII letters, digits, `-`, `_`, `.` and `~` become `%XX`. ECS's own names
@@ -67,6 +69,8 @@ pub enum Key {
     InstanceEndpoint(ClusterName, InstanceId),
     /// `clusters/<c>/instances/<id>/desired`
     InstanceDesired(ClusterName, InstanceId),
+    /// `clusters/<c>/instances/<id>/override`
+    InstanceOverride(ClusterName, InstanceId),
     /// `clusters/<c>/instances/<id>/reserved`
     InstanceReserved(ClusterName, InstanceId),
     /// `clusters/<c>/instances/<id>/images`
@@ -81,6 +85,8 @@ pub enum Key {
     TaskProtection(ClusterName, TaskId),
     /// `clusters/<c>/services/<name>`
     Service(ClusterName, ServiceName),
+    /// `clusters/<c>/services/<name>/overrides`
+    ServiceOverrides(ClusterName, ServiceName),
     /// `clusters/<c>/events/<service>/<seq>`
     Event(ClusterName, ServiceName, u64),
 }
@@ -122,6 +128,9 @@ impl Key {
             ["instances", id, "desired"] => {
                 Self::InstanceDesired(cluster, InstanceId::new(decode(id)?))
             }
+            ["instances", id, "override"] => {
+                Self::InstanceOverride(cluster, InstanceId::new(decode(id)?))
+            }
             ["instances", id, "reserved"] => {
                 Self::InstanceReserved(cluster, InstanceId::new(decode(id)?))
             }
@@ -133,6 +142,9 @@ impl Key {
             ["tasks", id, "lost"] => Self::TaskLost(cluster, TaskId::new(decode(id)?)),
             ["tasks", id, "protection"] => Self::TaskProtection(cluster, TaskId::new(decode(id)?)),
             ["services", name] => Self::Service(cluster, ServiceName::new(decode(name)?)),
+            ["services", name, "overrides"] => {
+                Self::ServiceOverrides(cluster, ServiceName::new(decode(name)?))
+            }
             ["events", service, seq] => Self::Event(
                 cluster,
                 ServiceName::new(decode(service)?),
@@ -154,6 +166,7 @@ impl fmt::Display for Key {
             Self::Instance(c, id) => instance(c, id),
             Self::InstanceEndpoint(c, id) => instance_endpoint(c, id),
             Self::InstanceDesired(c, id) => instance_desired(c, id),
+            Self::InstanceOverride(c, id) => instance_override(c, id),
             Self::InstanceReserved(c, id) => instance_reserved(c, id),
             Self::InstanceImages(c, id) => instance_images(c, id),
             Self::Task(c, id) => task(c, id),
@@ -161,6 +174,7 @@ impl fmt::Display for Key {
             Self::TaskLost(c, id) => task_lost(c, id),
             Self::TaskProtection(c, id) => task_protection(c, id),
             Self::Service(c, name) => service(c, name),
+            Self::ServiceOverrides(c, name) => service_overrides(c, name),
             Self::Event(c, service, seq) => event(c, service, *seq),
         })
     }
@@ -225,6 +239,11 @@ pub fn instance_desired(cluster: &ClusterName, id: &InstanceId) -> String {
     format!("{}/desired", instance(cluster, id))
 }
 
+/// `clusters/<c>/instances/<id>/override`
+pub fn instance_override(cluster: &ClusterName, id: &InstanceId) -> String {
+    format!("{}/override", instance(cluster, id))
+}
+
 /// `clusters/<c>/instances/<id>/reserved`
 pub fn instance_reserved(cluster: &ClusterName, id: &InstanceId) -> String {
     format!("{}/reserved", instance(cluster, id))
@@ -268,6 +287,11 @@ pub fn services_of(cluster: &ClusterName) -> String {
 /// `clusters/<c>/services/<name>`
 pub fn service(cluster: &ClusterName, name: &ServiceName) -> String {
     format!("{}{}", services_of(cluster), encode(name.as_str()))
+}
+
+/// `clusters/<c>/services/<name>/overrides`
+pub fn service_overrides(cluster: &ClusterName, name: &ServiceName) -> String {
+    format!("{}/overrides", service(cluster, name))
 }
 
 /// The prefix of a service's events.
@@ -324,7 +348,7 @@ mod tests {
 
     fn any_key() -> impl Strategy<Value = Key> {
         let name = || prop_oneof!["[a-zA-Z0-9_-]{1,12}", "[\\PC/%]{1,6}", Just("-".to_owned())];
-        (0..16_u8, name(), name(), name(), any::<u64>(), any::<u32>()).prop_map(
+        (0..18_u8, name(), name(), name(), any::<u64>(), any::<u32>()).prop_map(
             |(kind, a, b, c, seq, number)| {
                 let cluster = ClusterName::new(a.clone());
                 let (instance, task, service) = (
@@ -355,6 +379,8 @@ mod tests {
                     12 => Key::InstanceEndpoint(cluster, instance),
                     13 => Key::InstanceImages(cluster, instance),
                     14 => Key::TaskProtection(cluster, task),
+                    15 => Key::ServiceOverrides(cluster, service),
+                    16 => Key::InstanceOverride(cluster, instance),
                     _ => Key::Event(cluster, service, seq),
                 }
             },

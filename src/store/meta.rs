@@ -21,6 +21,45 @@ pub struct Meta {
     /// The version of Longshore that wrote this.
     #[serde(default)]
     pub written_by: String,
+    /// Where several machines follow copies of the folder: the contents that were applied, newest last, each once and at most
+    /// [`SEEN`] of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<SeenContent>,
+}
+
+/// How many of a folder's contents are remembered.
+pub const SEEN: usize = 64;
+
+/// A content of the folder that was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenContent {
+    /// The hash of a scan.
+    pub hash: String,
+    /// When it was first taken, or taken again after another.
+    pub at: Timestamp,
+}
+
+impl Meta {
+    /// When that content was applied and what has been applied since, if it is not what was applied last: a copy with it is behind.
+    pub fn overtaken(&self, hash: &str) -> Option<(&SeenContent, &SeenContent)> {
+        let newest = self.seen.last().filter(|newest| newest.hash != hash)?;
+        let found = self.seen.iter().find(|seen| seen.hash == hash)?;
+        Some((found, newest))
+    }
+
+    /// The same with that content as the newest.
+    #[must_use]
+    pub fn having_seen(&self, hash: &str, at: Timestamp) -> Self {
+        let mut meta = self.clone();
+        meta.seen.retain(|seen| seen.hash != hash);
+        meta.seen.push(SeenContent {
+            hash: hash.to_owned(),
+            at,
+        });
+        let surplus = meta.seen.len().saturating_sub(SEEN);
+        meta.seen.drain(..surplus);
+        meta
+    }
 }
 
 /// Who wants a store.
@@ -110,6 +149,7 @@ pub fn claim(
         owner: claimant.owner.clone(),
         created_at,
         written_by: claimant.version.clone(),
+        seen: stored.map(|stored| stored.seen.clone()).unwrap_or_default(),
     };
     let Some(stored) = stored else {
         return Ok(Claim::New(ours(now)));
@@ -161,6 +201,7 @@ mod tests {
             owner: "00000000000000aa".to_owned(),
             created_at: Timestamp::from_millis(5),
             written_by: "1.0.0".to_owned(),
+            seen: Vec::new(),
         }
     }
 
@@ -203,6 +244,22 @@ mod tests {
         let taken = claim(Some(&stored()), &other, NOW).expect("taken over");
         assert_eq!(taken.meta().folder, "/srv/blog");
         assert!(matches!(taken, Claim::TakenOver { from, .. } if from == stored()));
+    }
+
+    #[test]
+    fn a_content_that_was_applied_before_the_newest_is_overtaken() {
+        let at = Timestamp::from_millis;
+        let meta = stored().having_seen("a", at(1)).having_seen("b", at(2));
+        let (found, newest) = meta.overtaken("a").expect("behind");
+        assert_eq!((found.at, newest.hash.as_str()), (at(1), "b"));
+        assert_eq!(meta.overtaken("b"), None, "it is the newest");
+        assert_eq!(meta.overtaken("c"), None, "it was never seen");
+        // Gone back to by whoever leads, it is the newest, and what came between is behind.
+        let back = meta.having_seen("a", at(3));
+        assert_eq!(back.overtaken("a"), None);
+        assert!(back.overtaken("b").is_some());
+        let many = (0..200).fold(meta, |meta, n| meta.having_seen(&n.to_string(), at(n)));
+        assert_eq!((many.seen.len(), many.seen[0].hash.as_str()), (SEEN, "136"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The store: a small, strict, watchable key-value map that controller and agents meet in.
 //!
-//! Three things implement [`Store`]: [`memory`] (tests, simulation), [`redb`](mod@redb) (a file; the default) and, with the feature
-//! `etcd`, `etcd` (many machines). One conformance suite holds all of them to the contract below.
+//! Three things implement [`Store`]: [`memory`] (tests, simulation), [`redb`](mod@redb) (a file; the default) and [`etcd`] (shared
+//! by several processes). One conformance suite holds all of them to the contract below.
 //!
 //! * A [`Store::commit`] is all or nothing: its guards are checked and its operations applied as one step, at one new
 //!   revision. It is refused when the epoch it names is no longer the holder's, so a process that was thought dead can
@@ -17,7 +17,6 @@
 //! memory, typed, kept up to date), [`dir`] and [`mod@meta`] (where a store is and whose), then the stores themselves.
 
 pub mod dir;
-#[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod keys;
 pub mod memory;
@@ -30,7 +29,6 @@ pub mod view;
 mod history;
 
 pub use dir::{DirError, StateDir};
-#[cfg(feature = "etcd")]
 pub use etcd::Etcd;
 pub use keys::{Key, LastGoodKey};
 pub use memory::Memory;
@@ -177,6 +175,12 @@ pub enum StoreError {
     InUse {
         /// The store's file.
         path: String,
+    },
+    /// Another process leads this store, and this one only looks. Nothing was applied.
+    #[error("this Longshore stands by: {leader}")]
+    StandingBy {
+        /// Who leads since when, as a sentence.
+        leader: String,
     },
     /// The store was written by a newer Longshore.
     #[error(

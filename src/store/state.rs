@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 use super::keys::{Key, LastGoodKey};
 use super::{Change, Listing, Meta, Revision};
 use crate::model::{
-    ClusterName, ClusterSpec, Instance, InstanceDesired, InstanceId, MetadataEndpoint,
-    PulledImages, Reserved, RevisionRef, ServiceEvent, ServiceName, ServiceRecord, SpecHash,
-    TaskDefinitionRecord, TaskId, TaskLost, TaskProtection, TaskRecord, TaskSpec, TaskStatus,
+    Booked, ClusterName, ClusterSpec, Instance, InstanceDesired, InstanceId, InstanceOverride,
+    MetadataEndpoint, PulledImages, Reserved, RevisionRef, ServiceEvent, ServiceName,
+    ServiceOverrides, ServiceRecord, SpecHash, TaskDefinitionRecord, TaskId, TaskLost,
+    TaskProtection, TaskRecord, TaskSpec, TaskStatus,
 };
 
 /// A value with the revision it was last written at: what a guard compares. Cloning is cheap.
@@ -79,8 +80,12 @@ pub struct InstanceEntry {
     pub endpoint: Option<Stored<MetadataEndpoint>>,
     /// ACTIVE or DRAINING, as the controller wants it.
     pub desired: Option<Stored<InstanceDesired>>,
+    /// What somebody asked for on top of the manifest.
+    pub asked: Option<Stored<InstanceOverride>>,
     /// What its tasks hold.
     pub reserved: Option<Stored<Reserved>>,
+    /// The sums of `reserved`.
+    pub booked: Arc<Booked>,
     /// The images that its agent has pulled.
     pub images: Option<Stored<PulledImages>>,
 }
@@ -90,6 +95,7 @@ impl InstanceEntry {
         self.instance.is_none()
             && self.endpoint.is_none()
             && self.desired.is_none()
+            && self.asked.is_none()
             && self.reserved.is_none()
             && self.images.is_none()
     }
@@ -144,6 +150,8 @@ pub struct State {
     pub tasks: BTreeMap<TaskKey, TaskEntry>,
     /// Services.
     pub services: BTreeMap<ServiceKey, Stored<ServiceRecord>>,
+    /// What people asked for on top of the folder, by service.
+    pub overrides: BTreeMap<ServiceKey, Stored<ServiceOverrides>>,
     /// Registered revisions, a family's in order.
     pub revisions: BTreeMap<RevisionRef, Stored<TaskDefinitionRecord>>,
     /// Resolved specifications.
@@ -159,6 +167,8 @@ pub struct State {
     by_instance: BTreeMap<InstanceKey, BTreeSet<TaskId>>,
     /// Tasks that were given up with their instance.
     lost: BTreeMap<InstanceKey, BTreeSet<TaskId>>,
+    /// The instances that an engine is, by the engine's own id.
+    by_engine: BTreeMap<String, BTreeSet<InstanceKey>>,
 }
 
 impl State {
@@ -261,6 +271,15 @@ impl State {
             .map(|((_, id), entry)| (id, entry))
     }
 
+    /// The instances, of whatever cluster, that are the engine of that id.
+    pub fn instances_of_engine(
+        &self,
+        engine_id: &str,
+    ) -> impl Iterator<Item = (&InstanceKey, &InstanceEntry)> {
+        let keys = self.by_engine.get(engine_id).into_iter().flatten();
+        keys.filter_map(|key| Some((key, self.instances.get(key)?)))
+    }
+
     /// The newest revision of a family.
     pub fn newest_revision(
         &self,
@@ -317,7 +336,7 @@ impl State {
             (Key::LastGood(id), Update::LastGood(value)) => set(&mut self.last_good, id, value),
             (Key::Cluster(c), Update::Cluster(value)) => set(&mut self.clusters, c, value),
             (Key::Instance(c, id), Update::Instance(value)) => {
-                return self.set_instance((c, id), |entry| entry.instance = value);
+                return self.set_registration((c, id), value);
             }
             (Key::InstanceEndpoint(c, id), Update::InstanceEndpoint(value)) => {
                 return self.set_instance((c, id), |entry| entry.endpoint = value);
@@ -325,8 +344,14 @@ impl State {
             (Key::InstanceDesired(c, id), Update::InstanceDesired(value)) => {
                 return self.set_instance((c, id), |entry| entry.desired = value);
             }
-            (Key::InstanceReserved(c, id), Update::InstanceReserved(value)) => {
-                return self.set_instance((c, id), |entry| entry.reserved = value);
+            (Key::InstanceOverride(c, id), Update::InstanceOverride(value)) => {
+                return self.set_instance((c, id), |entry| entry.asked = value);
+            }
+            (Key::InstanceReserved(c, id), Update::InstanceReserved(value, booked)) => {
+                return self.set_instance((c, id), |entry| {
+                    entry.reserved = value;
+                    entry.booked = booked;
+                });
             }
             (Key::InstanceImages(c, id), Update::InstanceImages(value)) => {
                 return self.set_instance((c, id), |entry| entry.images = value);
@@ -344,6 +369,11 @@ impl State {
             (Key::Service(c, name), Update::Service(value)) => {
                 let key = (c, name);
                 set(&mut self.services, key.clone(), value);
+                return Touched::service(key);
+            }
+            (Key::ServiceOverrides(c, name), Update::ServiceOverrides(value)) => {
+                let key = (c, name);
+                set(&mut self.overrides, key.clone(), value);
                 return Touched::service(key);
             }
             (Key::Event(c, service, seq), Update::Event(value)) => {
@@ -371,6 +401,22 @@ impl State {
             service: None,
             instance: Some(key),
         }
+    }
+
+    fn set_registration(&mut self, key: InstanceKey, value: Option<Stored<Instance>>) -> Touched {
+        let engine = |instance: &Stored<Instance>| instance.engine_id.clone();
+        let known = self.instances.get(&key).and_then(|e| e.instance.as_ref());
+        let (old, new) = (known.map(engine), value.as_ref().map(engine));
+        if old != new {
+            if let Some(keys) = old.and_then(|old| self.by_engine.get_mut(&old)) {
+                keys.remove(&key);
+            }
+            if let Some(new) = new {
+                self.by_engine.entry(new).or_default().insert(key.clone());
+            }
+            self.by_engine.retain(|_, keys| !keys.is_empty());
+        }
+        self.set_instance(key, |entry| entry.instance = value)
     }
 
     fn set_record(&mut self, key: TaskKey, record: Option<Stored<TaskRecord>>) -> Touched {
@@ -550,13 +596,15 @@ enum Update {
     Instance(Option<Stored<Instance>>),
     InstanceEndpoint(Option<Stored<MetadataEndpoint>>),
     InstanceDesired(Option<Stored<InstanceDesired>>),
-    InstanceReserved(Option<Stored<Reserved>>),
+    InstanceOverride(Option<Stored<InstanceOverride>>),
+    InstanceReserved(Option<Stored<Reserved>>, Arc<Booked>),
     InstanceImages(Option<Stored<PulledImages>>),
     Task(Option<Stored<TaskRecord>>),
     TaskStatus(Option<Stored<TaskStatus>>),
     TaskLost(Option<Stored<TaskLost>>),
     TaskProtection(Option<Stored<TaskProtection>>),
     Service(Option<Stored<ServiceRecord>>),
+    ServiceOverrides(Option<Stored<ServiceOverrides>>),
     Event(Option<Stored<ServiceEvent>>),
 }
 
@@ -576,7 +624,12 @@ impl Update {
             Key::Instance(_, id) => Self::Instance(read_of(raw, |i: &Instance| i.id == *id)?),
             Key::InstanceEndpoint(..) => Self::InstanceEndpoint(read(raw)?),
             Key::InstanceDesired(..) => Self::InstanceDesired(read(raw)?),
-            Key::InstanceReserved(..) => Self::InstanceReserved(read(raw)?),
+            Key::InstanceOverride(..) => Self::InstanceOverride(read(raw)?),
+            Key::InstanceReserved(..) => {
+                let reserved: Option<Stored<Reserved>> = read(raw)?;
+                let booked = reserved.as_deref().map(Booked::of).unwrap_or_default();
+                Self::InstanceReserved(reserved, Arc::new(booked))
+            }
             Key::InstanceImages(..) => Self::InstanceImages(read(raw)?),
             Key::Task(c, id) => Self::Task(read_of(raw, |r: &TaskRecord| {
                 r.cluster == *c && r.id == *id
@@ -587,6 +640,7 @@ impl Update {
             Key::Service(c, name) => Self::Service(read_of(raw, |r: &ServiceRecord| {
                 r.spec.cluster == *c && r.spec.name == *name
             })?),
+            Key::ServiceOverrides(..) => Self::ServiceOverrides(read(raw)?),
             Key::Event(c, service, seq) => Self::Event(read_of(raw, |e: &ServiceEvent| {
                 e.cluster == *c && e.service == *service && e.seq == *seq
             })?),

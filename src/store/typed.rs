@@ -109,6 +109,14 @@ impl Txn {
         check_size(&self.guards, &self.ops).is_ok()
     }
 
+    /// Of `count` parts that this is made of and that are about alike, how many a store takes in one commit.
+    pub fn share_that_fits(&self, count: usize) -> usize {
+        let share = |limit: usize, size: usize| count * limit / size.max(1);
+        share(MAX_OPS, self.len())
+            .min(share(MAX_BYTES, self.bytes()))
+            .min(count)
+    }
+
     /// Whether so many guards and operations with so many bytes more would still fit.
     pub fn has_room(&self, ops: usize, bytes: usize) -> bool {
         self.len() + ops <= MAX_OPS && self.bytes() + bytes <= MAX_BYTES

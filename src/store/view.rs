@@ -154,7 +154,12 @@ impl Follower {
             if self.view.progress.get() != before {
                 pause = FIRST_PAUSE;
             }
-            tracing::warn!(%reason, "the store cannot be followed; listing it again");
+            // Once for each time that it breaks off.
+            if pause == FIRST_PAUSE {
+                tracing::warn!(%reason, "the store cannot be followed; listing it again");
+            } else {
+                tracing::debug!(%reason, "the store can still not be followed");
+            }
             self.edit(|state| state.stale = Some(reason));
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -249,7 +254,9 @@ mod tests {
             created_at: Timestamp::from_millis(1),
             dns_names: Vec::new(),
             ports: Vec::new(),
+            capacity_provider: None,
             gpus: std::collections::BTreeMap::new(),
+            generation: 0,
             images: BTreeMap::new(),
         }
     }

@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use longshore::api::client::ClientError;
-use longshore::model::{RevisionRef, TaskDefinitionRecord, Timestamp};
+use longshore::model::{
+    ClusterName, InstanceDesired, InstanceId, RevisionRef, TaskDefinitionRecord, Timestamp,
+};
 use longshore::store::keys;
 use serde_json::{Value, json};
 
@@ -512,5 +514,50 @@ async fn what_ecs_does_not_know_or_cannot_read_is_refused_as_ecs_does() {
     );
     let many: Vec<String> = (0..11).map(|n| n.to_string()).collect();
     let (name, _) = exception(&world, "DescribeServices", json!({"services": many})).await;
+    assert_eq!(name, "InvalidParameterException");
+}
+
+#[tokio::test]
+async fn an_instance_is_made_draining_and_active_again_and_the_manifests_newest_word_wins() {
+    let world = World::start().await;
+    world.follow();
+    let update = |status: &str, instances: &[&str]| json!({"containerInstances": instances, "status": status});
+    let operation = "UpdateContainerInstancesState";
+    let answer = ask(&world, operation, update("DRAINING", &["local", "other"])).await;
+    assert_eq!(answer["containerInstances"][0]["status"], "DRAINING");
+    assert_eq!(answer["failures"][0]["reason"], "MISSING");
+    let listed = ask(
+        &world,
+        "ListContainerInstances",
+        json!({"status": "DRAINING"}),
+    )
+    .await;
+    assert_eq!(names(&listed["containerInstanceArns"]), ["local"]);
+
+    // The folder is read again and says what it said: what was asked for holds. Then it says something new.
+    let (cluster, local) = (ClusterName::default(), InstanceId::new("local"));
+    let asked = world.state_of(&cluster, &local).asked.expect("an override");
+    assert_eq!(
+        (asked.basis, asked.desired),
+        (InstanceDesired::Active, InstanceDesired::Draining)
+    );
+    world.declare_instance(InstanceDesired::Draining).await;
+    let entry = world.state_of(&cluster, &local);
+    assert!(entry.asked.is_none(), "the manifest has changed");
+    assert_eq!(
+        entry.desired.map(|d| *d.value),
+        Some(InstanceDesired::Draining)
+    );
+    world.declare_instance(InstanceDesired::Active).await;
+    let entry = world.state_of(&cluster, &local);
+    assert_eq!(
+        entry.desired.map(|d| *d.value),
+        Some(InstanceDesired::Active)
+    );
+
+    let eleven = ["local"; 11];
+    let (name, _) = exception(&world, operation, update("ACTIVE", &eleven)).await;
+    assert_eq!(name, "InvalidParameterException");
+    let (name, _) = exception(&world, operation, update("INACTIVE", &["local"])).await;
     assert_eq!(name, "InvalidParameterException");
 }

@@ -11,17 +11,19 @@ use longshore::api::{
     ApiContext, Control, Engines, FolderStatus, HeldResource, Identity, PullStatus,
 };
 use longshore::clock::{ManualClock, SeededIds, TokioClock};
-use longshore::controller::{Controller, RunError, RunOutcome, RunRequest, StopError};
+use longshore::controller::{
+    Controller, RolloutError, RolloutOutcome, RunError, RunOutcome, RunRequest, StopError,
+};
 use longshore::engine::simulated::{SimOptions, Simulated};
 use longshore::engine::{CreateBody, Engine};
 use longshore::manifest::load::{LastGood, LoadOptions, Loaded, load};
 use longshore::manifest::source;
 use longshore::model::{
-    ClusterName, ContainerStatus, Deployment, DeploymentStatus, DesiredStatus, EventLevel,
+    Asked, ClusterName, ContainerStatus, Deployment, DeploymentStatus, DesiredStatus, EventLevel,
     HealthStatus, Instance, InstanceId, LastStatus, NetworkBinding, ProtectionError,
     ProtectionRequest, Protocol, Reservation, Reserved, Resources, RevisionRef, RolloutState,
-    ServiceEvent, ServiceName, ServiceRecord, StopCode, StopOrder, TaskDefinitionRecord, TaskId,
-    TaskProtection, TaskRecord, TaskStatus, Timestamp,
+    RolloutVerb, ServiceEvent, ServiceName, ServiceRecord, StopCode, StopOrder,
+    TaskDefinitionRecord, TaskId, TaskProtection, TaskRecord, TaskStatus, Timestamp,
 };
 use longshore::store::{Epoch, LastGoodKey, Memory, SharedStore, Txn, View, keys};
 use tokio::sync::{mpsc, watch};
@@ -148,6 +150,28 @@ impl Control for TestControl {
 
     async fn run_task(&self, request: &RunRequest) -> Result<RunOutcome, RunError> {
         self.controller.run_task(request).await
+    }
+
+    async fn rollout(
+        &self,
+        cluster: &ClusterName,
+        service: &ServiceName,
+        verb: &RolloutVerb,
+        asked: Asked,
+    ) -> Result<RolloutOutcome, RolloutError> {
+        self.controller.rollout(cluster, service, verb, asked).await
+    }
+
+    async fn set_instance(
+        &self,
+        cluster: &ClusterName,
+        instance: &InstanceId,
+        wanted: longshore::model::InstanceDesired,
+        asked: Asked,
+    ) -> Result<u64, longshore::controller::DrainError> {
+        self.controller
+            .set_instance(cluster, instance, wanted, asked)
+            .await
     }
 
     fn protection(
@@ -316,6 +340,44 @@ impl World {
         tokio::spawn(async move { controller.run(stop).await });
     }
 
+    /// The local instance's status in the manifest of the cluster `default` becomes that; returns once it is taken.
+    pub async fn declare_instance(&self, status: longshore::model::InstanceDesired) {
+        let mut desired = self.loaded.desired.clone();
+        desired.services.clear();
+        let cluster = ClusterName::default();
+        let declared = desired.clusters.entry(cluster.clone()).or_insert_with(|| {
+            let spec = longshore::model::ClusterSpec::named(cluster.clone());
+            (spec, longshore::model::Source::default())
+        });
+        declared.0.instances = vec![longshore::model::InstanceSpec {
+            desired: status,
+            ..longshore::model::InstanceSpec::local()
+        }];
+        self.control.controller.set_desired(Arc::new(desired));
+        let local = InstanceId::new("local");
+        let taken = || {
+            let entry = self.state_of(&cluster, &local);
+            entry.asked.is_none() && entry.desired.is_some_and(|d| *d.value == status)
+        };
+        let mut changes = self.view.subscribe();
+        while !taken() {
+            changes.recv().await.expect("the view goes on");
+        }
+    }
+
+    /// What is known of an instance.
+    pub fn state_of(
+        &self,
+        cluster: &ClusterName,
+        instance: &InstanceId,
+    ) -> longshore::store::InstanceEntry {
+        let state = self.view.read();
+        state
+            .instance(cluster, instance)
+            .cloned()
+            .unwrap_or_default()
+    }
+
     /// Ends the server, as the daemon does.
     pub fn stop(&self) {
         self.stop.cancel();
@@ -378,7 +440,9 @@ impl World {
                 rollout: RolloutState::Completed,
                 rollout_reason: "ECS deployment ecs-svc/0000000000000000001 completed.".to_owned(),
                 desired_count: spec.desired_count,
+                generation: 0,
                 failed_tasks: 0,
+                failed_at: None,
                 images: BTreeMap::new(),
                 created_at: at,
                 updated_at: at,
@@ -404,6 +468,8 @@ impl World {
             registered_at: at,
             connected: true,
             connected_at: at,
+            spec: None,
+            remote: false,
         };
         let reservation = Reservation {
             resources: Resources {
@@ -452,7 +518,9 @@ impl World {
             created_at: Timestamp::from_millis(NOW - 600_000),
             dns_names: vec!["web".to_owned()],
             ports: Vec::new(),
+            capacity_provider: None,
             gpus: Default::default(),
+            generation: 0,
             images: BTreeMap::new(),
         }
     }

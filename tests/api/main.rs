@@ -7,6 +7,7 @@ mod documents;
 mod ecs;
 mod exec;
 mod fixture;
+mod rollouts;
 mod run_task;
 mod shapes;
 mod streams;

@@ -42,10 +42,19 @@ const ELSEWHERE: &[(&str, &[Proof])] = &[
     ),
     (
         "tests/e2e/placed.rs",
-        &[(
-            "a_range_of_ports_is_published_without_a_gap_where_the_host_chooses_its_own",
-            &["containerDefinitions[].portMappings[].containerPortRange"],
-        )],
+        &[
+            (
+                "a_range_of_ports_is_published_without_a_gap_where_the_host_chooses_its_own",
+                &["containerDefinitions[].portMappings[].containerPortRange"],
+            ),
+            (
+                "a_task_runs_where_its_definitions_constraint_holds_and_is_not_placed_where_it_does_not",
+                &[
+                    "placementConstraints[].type",
+                    "placementConstraints[].expression",
+                ],
+            ),
+        ],
     ),
     (
         "tests/agent_simulated/secrets.rs",

@@ -46,6 +46,20 @@ impl Recording {
         Self { events, reader }
     }
 
+    /// How much has happened so far, health checks left out.
+    pub fn len(&self) -> usize {
+        let events = self.events.lock().expect("no panic");
+        let actions = events.iter().map(|event| &event.action);
+        actions.filter(|a| !a.starts_with("exec_")).count()
+    }
+
+    /// What has happened to a container so far, in order.
+    pub fn actions(&self, id: &str) -> Vec<String> {
+        let events = self.events.lock().expect("no panic");
+        let its = events.iter().filter(|event| event.id == id);
+        its.map(|event| event.action.clone()).collect()
+    }
+
     /// Ends the recording and judges it. A task without a health check counts as healthy from its start on; that is kinder
     /// than ECS to the number of new tasks, and as strict with the old ones. A container that was created and never started
     /// is no task that runs: its task was stopped before, and what is left of it is kept as its record.

@@ -5,19 +5,24 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod floor;
+mod guarded;
 mod rig;
 
+mod breaker;
+mod breaker_kills;
 mod breaking;
 mod clusters;
 mod crash;
 mod engine;
 mod example;
 mod faults;
+mod load;
 mod metadata;
 mod placed;
 mod protection;
 mod reconcile;
 mod rights;
+mod rollout;
 mod run_task;
 mod samples;
 mod secrets;

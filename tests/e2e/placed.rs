@@ -7,12 +7,19 @@ use crate::rig::Rig;
 
 /// A task definition `name` of one container with these members, and a service of it.
 fn declare(rig: &Rig, name: &str, members: Value) {
+    declare_with(rig, name, members, json!({}));
+}
+
+/// The same with members of the task definition itself.
+fn declare_with(rig: &Rig, name: &str, members: Value, of_task: Value) {
     let mut container = json!({
         "name": "app", "image": common::IMAGE, "memory": 16, "stopTimeout": 1, "command": ["sleep", "100000"],
     });
     let object = container.as_object_mut().expect("an object");
     object.extend(members.as_object().expect("an object").clone());
-    let task = json!({"family": name, "containerDefinitions": [container]});
+    let mut task = json!({"family": name, "containerDefinitions": [container]});
+    let object = task.as_object_mut().expect("an object");
+    object.extend(of_task.as_object().expect("an object").clone());
     rig.write(&format!("{name}.json"), &task.to_string());
     let service = json!({
         "apiVersion": "longshore/v1", "kind": "Service", "metadata": {"name": name},
@@ -86,4 +93,29 @@ async fn a_gpu_that_no_instance_has_keeps_the_task_from_being_placed_and_the_ser
     })
     .await;
     assert!(rig.containers().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_task_runs_where_its_definitions_constraint_holds_and_is_not_placed_where_it_does_not() {
+    let Some(mut rig) = Rig::new("constraints").await else {
+        return;
+    };
+    for (name, system) in [("here", "linux"), ("nowhere", "windows")] {
+        let expression = format!("attribute:ecs.os-type == {system}");
+        let constraint = json!([{"type": "memberOf", "expression": expression}]);
+        let constraints = json!({"placementConstraints": constraint});
+        declare_with(&rig, name, json!({}), constraints);
+    }
+    rig.start();
+    rig.until(
+        "the one runs, and the other's service says why not",
+        async |rig| {
+            let said = rig
+                .run(&["describe", "service", "nowhere", "--cluster", &rig.cluster])
+                .stdout;
+            rig.running("here").await.len() == 1 && said.contains("unable to place a task")
+        },
+    )
+    .await;
+    assert!(rig.running("nowhere").await.is_empty());
 }

@@ -196,6 +196,12 @@ spec:
 
     /// The same with these flags.
     pub fn start_with(&mut self, flags: &[&str]) {
+        self.spawn(flags);
+        self.listening();
+    }
+
+    /// The same, without waiting for anything.
+    pub fn spawn(&mut self, flags: &[&str]) {
         assert!(self.child.is_none(), "one is enough");
         let folder = self.folder();
         let log = std::fs::OpenOptions::new()
@@ -211,7 +217,6 @@ spec:
             .spawn()
             .expect("longshore starts");
         self.child = Some(child);
-        self.listening();
     }
 
     /// Waits until it answers, so that a command that follows does not start one of its own.

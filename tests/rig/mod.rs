@@ -182,7 +182,9 @@ impl Rig {
             created_at: self.clock.now(),
             dns_names: vec![service.to_owned()],
             ports: Vec::new(),
+            capacity_provider: None,
             gpus: std::collections::BTreeMap::new(),
+            generation: 0,
             images: BTreeMap::new(),
         }
     }

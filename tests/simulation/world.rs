@@ -9,13 +9,14 @@ use longshore::engine::body::CreateBody;
 use longshore::engine::simulated::{Probe, SimImage, SimOptions, Simulated};
 use longshore::engine::{ContainerState, Engine, ObservedContainer, labels};
 use longshore::model::Timestamp;
+use longshore::simulate::process::Process;
 use longshore::store::Memory;
 use tokio::time::{Instant, sleep_until};
 
 use super::dice::Dice;
 use super::folder::{Folder, Image};
 use super::judge::Judge;
-use super::process::{OWNER, Outside, Process};
+use super::process::{OWNER, Outside, Refused};
 use super::record::Record;
 use super::rest;
 use super::scenario::{Act, Scenario};
@@ -80,9 +81,7 @@ pub async fn edit_while_the_store_refuses(scenario: &Scenario, edited: Folder) -
     let mut world = World::new(scenario).await;
     world.boot();
     world.comes_to_rest().await;
-    if let Some(process) = &world.process {
-        process.store_refuses(3);
-    }
+    world.outside.refused.set(3);
     world.act(&Act::Edit(edited));
     world.comes_to_rest().await;
     world.wrong
@@ -116,6 +115,7 @@ impl World {
             record,
             dice: Dice::new(scenario.seed, 3),
             clock,
+            refused: Arc::new(Refused::default()),
         };
         outside.record.edited(&scenario.first);
         Self {
@@ -133,14 +133,17 @@ impl World {
     fn boot(&mut self) {
         self.back_at = None;
         self.outside.record.say("the process starts".to_owned());
-        let process = Process::start(&self.outside, &self.folder, self.store_faults);
+        let process = self.outside.start(&self.folder, self.store_faults);
         self.process = Some(process);
     }
 
     /// Lets time pass: the process dies and comes back in it, containers get well.
     async fn wait_until(&mut self, until: Instant) {
         loop {
-            let dead = self.process.as_ref().is_some_and(Process::is_dead);
+            let dead = self
+                .process
+                .as_ref()
+                .is_some_and(|process| process.fence().is_dead());
             if dead && self.back_at.is_none() {
                 self.outside.record.say("the process is dead".to_owned());
                 self.back_at = Some(Instant::now() + self.down);
@@ -153,7 +156,7 @@ impl World {
             match self.process.as_ref().filter(|_| !dead) {
                 Some(process) => tokio::select! {
                     biased;
-                    () = process.died() => continue,
+                    () = process.fence().died() => continue,
                     () = sleep_until(next) => {}
                 },
                 None => sleep_until(next).await,
@@ -187,7 +190,7 @@ impl World {
                 self.folder = folder.clone();
                 self.outside.record.edited(folder);
                 if let Some(process) = &self.process {
-                    process.read(folder);
+                    process.read(folder.scan());
                 }
             }
             Act::Kill(pick) => {
@@ -223,7 +226,7 @@ impl World {
             Act::Crash { calls, down } => {
                 self.down = *down;
                 if let Some(process) = &self.process {
-                    process.dies_at(*calls);
+                    process.fence().kill_at(*calls);
                 }
             }
             Act::LoseStore { down } => {
@@ -242,7 +245,7 @@ impl World {
     fn process_dies(&mut self, down: Duration) {
         self.down = down;
         if let Some(process) = &self.process {
-            process.kill();
+            process.fence().kill();
         }
     }
 
@@ -276,7 +279,7 @@ impl World {
         }
         // A crash that waits for its call would come later.
         if let Some(process) = &self.process {
-            process.dies_at(u64::MAX);
+            process.fence().kill_at(u64::MAX);
         }
         self.store_faults = 0;
     }

@@ -1,9 +1,5 @@
 //! etcd under the same suite: Debian's `etcd`, on loopback, with a directory of its own that goes with it.
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +7,7 @@ use longshore::store::etcd::{FORMAT, Options};
 use longshore::store::{Etcd, Op, SharedStore, Store, StoreError, Txn, View, keys};
 use tokio_util::sync::CancellationToken;
 
+use crate::server::Server as Process;
 use crate::{Fixture, cases};
 
 /// One test at a time: the fixtures find their server by what stands in `ENDPOINT`, and tests are threads of one process.
@@ -19,108 +16,36 @@ static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 /// Where the server of the running test is.
 static ENDPOINT: Mutex<String> = Mutex::new(String::new());
 
-fn endpoint() -> String {
-    ENDPOINT
+/// How the server of the running test is reached.
+fn options() -> Options {
+    let endpoint = ENDPOINT
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .clone()
+        .clone();
+    Options {
+        endpoints: vec![endpoint],
+        prefix: String::new(),
+        tls: None,
+        user: None,
+    }
 }
 
-/// A running etcd; killed when it is dropped.
+/// The server of the running test.
 struct Server {
-    program: PathBuf,
-    ports: (u16, u16),
-    directory: tempfile::TempDir,
-    child: Child,
+    process: Process,
     _turn: tokio::sync::MutexGuard<'static, ()>,
 }
 
 impl Server {
-    /// `None`, and a line that says so, where there is no etcd; a failure where it must be there.
     async fn start() -> Option<Self> {
         let turn = TURN.lock().await;
-        let Some(program) = program() else {
-            let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-            assert!(!ci, "CI=true, but there is no etcd: install etcd-server");
-            eprintln!("not run: there is no etcd in PATH (Debian: apt install etcd-server)");
-            return None;
-        };
-        let directory = tempfile::tempdir().expect("a directory");
-        // Somebody else may take a port between our looking and etcd's binding.
-        for _ in 0..10 {
-            let ports = (free_port(), free_port());
-            if let Some(child) = spawn(&program, ports, &directory) {
-                *ENDPOINT.lock().unwrap_or_else(PoisonError::into_inner) =
-                    format!("http://127.0.0.1:{}", ports.0);
-                return Some(Self {
-                    program,
-                    ports,
-                    directory,
-                    child,
-                    _turn: turn,
-                });
-            }
-        }
-        panic!("etcd did not start");
+        let process = Process::start()?;
+        *ENDPOINT.lock().unwrap_or_else(PoisonError::into_inner) = process.endpoint();
+        Some(Self {
+            process,
+            _turn: turn,
+        })
     }
-
-    fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    fn start_again(&mut self) {
-        self.child = spawn(&self.program, self.ports, &self.directory).expect("etcd starts again");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn program() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|directory| directory.join("etcd"))
-        .find(|program| program.is_file())
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
-}
-
-/// `None` when etcd ends before it serves.
-fn spawn(program: &PathBuf, ports: (u16, u16), directory: &tempfile::TempDir) -> Option<Child> {
-    let client = format!("http://127.0.0.1:{}", ports.0);
-    let peer = format!("http://127.0.0.1:{}", ports.1);
-    let mut child = Command::new(program)
-        .arg("--data-dir")
-        .arg(directory.path())
-        .args(["--listen-client-urls", &client])
-        .args(["--advertise-client-urls", &client])
-        .args(["--listen-peer-urls", &peer])
-        .args(["--initial-advertise-peer-urls", &peer])
-        .args(["--initial-cluster", &format!("default={peer}")])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("etcd runs");
-    let mut lines = BufReader::new(child.stderr.take().expect("its log")).lines();
-    let serves = lines.by_ref().map_while(Result::ok).any(|line| {
-        line.contains("ready to serve client requests")
-            || line.contains("serving insecure client requests")
-    });
-    if serves {
-        // Its log has to be read to the end, or etcd would one day wait for a reader.
-        std::thread::spawn(move || lines.for_each(drop));
-        return Some(child);
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-    None
 }
 
 struct InEtcd {
@@ -142,8 +67,8 @@ impl Fixture for InEtcd {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let n = NEXT.fetch_add(1, Ordering::SeqCst);
         Self::connect(Options {
-            endpoints: vec![endpoint()],
             prefix: format!("longshore-test/{n}/"),
+            ..options()
         })
         .await
     }
@@ -241,7 +166,7 @@ async fn a_view_outlives_an_etcd_that_is_killed_and_started_again() {
     let checked = nothing.commit(&store).await.expect("the guard holds");
     view.caught_up(checked).await.expect("followed");
 
-    server.kill();
+    server.process.kill();
     let lost = txn(2).commit(&store).await;
     assert!(
         matches!(lost, Err(StoreError::Unavailable { .. })),
@@ -252,7 +177,7 @@ async fn a_view_outlives_an_etcd_that_is_killed_and_started_again() {
         1,
         "what was known is still known"
     );
-    server.start_again();
+    server.process.start_again();
     let second = loop {
         // The server may still be finding its feet.
         if let Ok(revision) = txn(3).commit(&store).await {

@@ -7,8 +7,10 @@
 mod cases;
 mod model;
 
-#[cfg(feature = "etcd")]
 mod etcd;
+mod etcd_leads;
+#[path = "../common/etcd.rs"]
+mod server;
 
 use std::sync::Arc;
 

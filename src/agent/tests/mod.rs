@@ -49,7 +49,9 @@ pub(super) fn record(spec: &TaskSpec) -> TaskRecord {
         created_at: at(0),
         dns_names: Vec::new(),
         ports: Vec::new(),
+        capacity_provider: None,
         gpus: BTreeMap::new(),
+        generation: 0,
         images: BTreeMap::new(),
     }
 }

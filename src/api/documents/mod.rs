@@ -15,14 +15,14 @@ use crate::manifest::export;
 use crate::manifest::load::LastGoodDoc;
 use crate::model::arn::deployment_number;
 use crate::model::{
-    ClusterName, Deployment, Family, InstanceDesired, LastStatus, Reserved, Resources, RevisionRef,
-    ServiceRecord, ServiceStatus, Source, TaskDefinitionRecord, TaskSpec, Timestamp,
+    ClusterName, Deployment, Family, LastStatus, Resources, RevisionRef, ServiceRecord,
+    ServiceStatus, Source, TaskDefinitionRecord, TaskSpec, Timestamp,
 };
-use crate::store::{InstanceEntry, LastGoodKey, State, TaskEntry};
+use crate::store::{LastGoodKey, State, TaskEntry};
 
 use crate::api::conditions::{
-    ServiceSummary, conditions, desired_status, failure, health, held_of, is_healthy, is_pending,
-    is_running, last_status, serving_last_good, stopped_because, summary,
+    ServiceSummary, conditions, desired_status, failure, health, held_of, is_healthy, last_status,
+    serving_last_good, stopped_because, summary,
 };
 use crate::api::context::HeldResource;
 use crate::api::kinds::Kind;
@@ -30,6 +30,7 @@ use crate::api::shapes;
 use crate::api::shapes::service::deployment_counts;
 use crate::api::shapes::task::{Overrides, container_status, containers};
 
+mod instance;
 mod status;
 
 pub use status::{
@@ -202,7 +203,7 @@ pub fn documents(
             .iter()
             .filter(|((cluster, _), _)| here(cluster))
             .filter_map(|((cluster, id), entry)| {
-                instance(state, cluster, id.as_str(), entry).map(Document::untyped)
+                instance::document(state, cluster, id.as_str(), entry).map(Document::untyped)
             })
             .collect(),
     }
@@ -385,6 +386,11 @@ fn deployment(
         healthy_count: counts.healthy,
         pending_count: counts.pending,
         failed_tasks: d.failed_tasks,
+        failed_threshold: record
+            .spec
+            .circuit_breaker
+            .map(|breaker| breaker.threshold.tasks(record.spec.desired_count)),
+        digests: d.images.clone(),
         created_at: Some(d.created_at.into()),
         updated_at: Some(d.updated_at.into()),
     };
@@ -557,54 +563,4 @@ fn exit_code(entry: &TaskEntry, spec: Option<&TaskSpec>) -> Option<i64> {
         .filter(|c| essential(&c.name) && c.exit_code.is_some())
         .min_by_key(|c| (c.finished_at.is_none(), c.finished_at))
         .and_then(|c| c.exit_code)
-}
-
-fn instance(
-    state: &State,
-    cluster: &ClusterName,
-    id: &str,
-    entry: &InstanceEntry,
-) -> Option<Document<InstanceStatusDoc>> {
-    let instance = entry.instance.as_ref()?;
-    let reserved = entry
-        .reserved
-        .as_ref()
-        .map(|reserved| Reserved::clone(&reserved.value))
-        .unwrap_or_default();
-    let tasks = || {
-        state
-            .tasks_of_instance(cluster, &instance.id)
-            .map(|(_, task)| task)
-    };
-    let status = InstanceStatusDoc {
-        cluster: cluster.to_string(),
-        id: id.to_owned(),
-        status: match entry.desired.as_ref().map(|d| *d.value).unwrap_or_default() {
-            InstanceDesired::Active => "ACTIVE".to_owned(),
-            InstanceDesired::Draining => "DRAINING".to_owned(),
-        },
-        connected: instance.connected,
-        connected_at: Some(instance.connected_at.into()),
-        registered_at: Some(instance.registered_at.into()),
-        engine_id: instance.engine_id.clone(),
-        engine_version: instance.engine_version.clone(),
-        api_version: instance.api_version.clone(),
-        registered: instance.registered,
-        reserved: reserved.total(),
-        reserved_ports: reserved
-            .ports()
-            .into_keys()
-            .map(|(protocol, port)| format!("{port}/{}", protocol.as_str()))
-            .collect(),
-        running_tasks: tasks().filter(|task| is_running(task)).count(),
-        pending_tasks: tasks().filter(|task| is_pending(task)).count(),
-        attributes: instance.attributes.clone(),
-    };
-    let metadata = Metadata::named(id);
-    Some(Document::new(
-        Kind::ContainerInstance,
-        metadata,
-        None,
-        status,
-    ))
 }

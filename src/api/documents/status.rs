@@ -97,6 +97,12 @@ pub struct DeploymentStatusDoc {
     pub pending_count: u32,
     /// Its tasks that failed.
     pub failed_tasks: u32,
+    /// How many failed ones are too many; absent: nobody counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_threshold: Option<u32>,
+    /// The digests that its images' tags were resolved to, by container.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, String>,
     /// When it began.
     pub created_at: Option<At>,
     /// When it last changed.
@@ -276,4 +282,6 @@ pub struct InstanceStatusDoc {
     /// For placement.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// Whether it is connected, and what else there is to say of it.
+    pub conditions: Vec<Condition>,
 }

@@ -1,11 +1,13 @@
-//! ListContainerInstances, DescribeContainerInstances.
+//! ListContainerInstances, DescribeContainerInstances, UpdateContainerInstancesState.
 
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::api::context::ApiContext;
 use crate::api::shapes::{ContainerInstance, Failure};
+use crate::controller::DrainError;
 use crate::model::arn::{self, Named};
-use crate::model::{InstanceDesired, InstanceId};
+use crate::model::{Asked, InstanceDesired, InstanceId};
 use crate::store::State;
 
 use super::page::PageRequest;
@@ -77,6 +79,73 @@ pub(super) fn describe(state: &State, request: &Describe) -> EcsResult {
         match instance {
             Some(instance) => found.push(instance),
             None => failures.push(Failure::missing(arn::container_instance(&cluster, &id))),
+        }
+    }
+    Ok(json!({"containerInstances": found, "failures": failures}))
+}
+
+/// Most instances that one request may name (ECS).
+const MOST_UPDATED: usize = 10;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Update {
+    cluster: Option<String>,
+    container_instances: Vec<String>,
+    status: String,
+}
+
+/// ACTIVE or DRAINING, until the cluster's manifest says something new about the instance.
+pub(super) async fn update(context: &ApiContext, request: &Update) -> EcsResult {
+    let cluster = cluster_of(&context.view.read(), request.cluster.as_deref())?;
+    check_length(
+        "Container instances",
+        &request.container_instances,
+        MOST_UPDATED,
+    )?;
+    let wanted = match request.status.as_str() {
+        "ACTIVE" => InstanceDesired::Active,
+        "DRAINING" => InstanceDesired::Draining,
+        other => {
+            return Err(EcsError::invalid_parameter(format!(
+                "container instances can be made ACTIVE or DRAINING, not {other:?}"
+            )));
+        }
+    };
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
+    for text in &request.container_instances {
+        let named = Named::parse(text);
+        let id = InstanceId::new(named.name);
+        let arn = arn::container_instance(&cluster, &id);
+        if !named.fits("container-instance", &cluster) {
+            failures.push(Failure::missing(arn));
+            continue;
+        }
+        let asked = Asked {
+            by: "UpdateContainerInstancesState".to_owned(),
+            ..Asked::default()
+        };
+        let done = context
+            .control
+            .set_instance(&cluster, &id, wanted, asked)
+            .await;
+        match done {
+            Ok(_) => {
+                let state = context.view.read();
+                let entry = state.instance(&cluster, &id);
+                found.extend(
+                    entry.and_then(|entry| {
+                        ContainerInstance::of(&state, &cluster, &id, entry, false)
+                    }),
+                );
+            }
+            Err(DrainError::Unknown(_)) => failures.push(Failure::missing(arn)),
+            Err(error @ DrainError::Undeclared(_)) => failures.push(Failure {
+                arn,
+                reason: "INACTIVE".to_owned(),
+                detail: Some(error.to_string()),
+            }),
+            Err(error) => return Err(EcsError::server(error.to_string())),
         }
     }
     Ok(json!({"containerInstances": found, "failures": failures}))

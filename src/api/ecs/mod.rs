@@ -1,7 +1,7 @@
 //! ECS's API: JSON 1.1, an operation a request, named in `X-Amz-Target`.
 //!
-//! Reading operations answer from the store's view. Of the writing ones RunTask, StopTask and UpdateTaskProtection are honoured; the others are
-//! refused with the file to edit, because the folder is the truth. A name is taken wherever ECS takes an ARN or a name.
+//! Reading operations answer from the store's view. Of the writing ones RunTask, StopTask, UpdateTaskProtection,
+//! UpdateContainerInstancesState and a bare `forceNewDeployment` are honoured; the others are refused with the file to edit, because the folder is the truth. A name is taken wherever ECS takes an ARN or a name.
 
 mod clusters;
 mod definitions;
@@ -41,6 +41,12 @@ pub async fn dispatch(context: &ApiContext, operation: &str, body: &[u8]) -> Ecs
         "RunTask" => return run::run(context, read(input)?).await,
         "StopTask" => return tasks::stop(context, read(input)?).await,
         "GetTaskProtection" => return protection::get(context, &read(input)?),
+        "UpdateService" if services::only_restarts(&input) => {
+            return services::restart(context, &read(input)?).await;
+        }
+        "UpdateContainerInstancesState" => {
+            return instances::update(context, &read(input)?).await;
+        }
         "UpdateTaskProtection" => return protection::update(context, &read(input)?).await,
         _ => {}
     }
@@ -54,6 +60,7 @@ pub async fn dispatch(context: &ApiContext, operation: &str, body: &[u8]) -> Ecs
         "DescribeServices" => services::describe(state, &read(input)?, now),
         "ListServiceDeployments" => services::list_deployments(state, &read(input)?),
         "DescribeServiceDeployments" => services::describe_deployments(state, &read(input)?, now),
+        "DescribeServiceRevisions" => services::describe_revisions(state, &read(input)?),
         "ListTasks" => tasks::list(state, &read(input)?),
         "DescribeTasks" => tasks::describe(state, &read(input)?),
         "ListTaskDefinitions" => definitions::list(state, &read(input)?),

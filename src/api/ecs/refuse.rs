@@ -41,7 +41,6 @@ fn subject(operation: &str) -> Option<&'static Subject> {
         | "DeleteCluster"
         | "UpdateCluster"
         | "UpdateClusterSettings"
-        | "UpdateContainerInstancesState"
         | "RegisterContainerInstance"
         | "DeregisterContainerInstance"
         | "PutAttributes"
@@ -74,7 +73,6 @@ const OTHERS: &[&str] = &[
     "DescribeGateway",
     "DescribeGatewayResources",
     "DescribeGatewayRoute",
-    "DescribeServiceRevisions",
     "DescribeTaskSets",
     "DiscoverPollEndpoint",
     "AssociateGatewayWithCluster",

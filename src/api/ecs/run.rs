@@ -10,14 +10,23 @@ use crate::api::kinds::nearest;
 use crate::api::shapes::{Failure, Task};
 use crate::controller::{RunError, RunOutcome, RunRequest};
 use crate::manifest::quantity::{cpu_units, memory_mib};
-use crate::manifest::resolve::{definition_reference, gpus};
-use crate::manifest::types::{ResourceRequirement, ResourceType};
-use crate::model::{ClusterName, ContainerOverride, Family, TaskOverrides, arn};
+use crate::manifest::resolve::{definition_reference, gpus, placement_strategy, shares};
+use crate::manifest::types::{self as raw, ResourceRequirement, ResourceType};
+use crate::model::{
+    ClusterName, ContainerOverride, Family, PlacementConstraint, PlacementStrategy, ProviderShare,
+    Query, TaskOverrides, arn,
+};
 
 use super::{EcsError, EcsResult, cluster_of};
 
 /// Most tasks of one request (ECS).
 const MOST: i64 = 10;
+/// Most placement constraints (ECS).
+const MOST_CONSTRAINTS: usize = 10;
+/// Most placement strategies (ECS).
+const MOST_STRATEGIES: usize = 5;
+/// Most capacity providers of a strategy (ECS).
+const MOST_PROVIDERS: usize = 20;
 /// Most characters of `overrides` as JSON (ECS).
 const LONGEST_OVERRIDES: usize = 8192;
 
@@ -43,11 +52,11 @@ pub(super) struct Run {
     #[serde(default)]
     propagate_tags: Option<String>,
     #[serde(default)]
-    placement_constraints: Vec<Constraint>,
+    placement_constraints: Vec<raw::PlacementConstraint>,
     #[serde(default)]
-    placement_strategy: Vec<Value>,
+    placement_strategy: Vec<raw::PlacementStrategy>,
     #[serde(default)]
-    capacity_provider_strategy: Vec<Value>,
+    capacity_provider_strategy: Vec<raw::CapacityProviderStrategyItem>,
     #[serde(default)]
     volume_configurations: Vec<Value>,
     #[serde(default)]
@@ -70,14 +79,6 @@ struct Tag {
     key: String,
     #[serde(default)]
     value: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Constraint {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    expression: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -165,10 +166,10 @@ impl Run {
             overrides,
             tags: tags(self.tags)?,
             propagate_tags: self.propagate_tags.as_deref() == Some("TASK_DEFINITION"),
-            distinct: self
-                .placement_constraints
-                .iter()
-                .any(|constraint| constraint.kind == "distinctInstance"),
+            constraints: constraints(&self.placement_constraints)?,
+            strategy: strategies(&self.placement_strategy)?,
+            providers: providers(&self.capacity_provider_strategy, &self.launch_type)?,
+            names_launch_type: self.launch_type.is_some(),
         })
     }
 
@@ -177,34 +178,6 @@ impl Run {
         let refused = |member: &str, why: &str| {
             Err(EcsError::unsupported(format!("RunTask: {member}: {why}")))
         };
-        for constraint in &self.placement_constraints {
-            match (constraint.kind.as_str(), &constraint.expression) {
-                ("distinctInstance", None) => {}
-                ("memberOf", _) => {
-                    return refused(
-                        "placementConstraints",
-                        "memberOf is not looked at yet; tasks are placed on any ACTIVE instance with room",
-                    );
-                }
-                (kind, _) => {
-                    return Err(invalid(format!(
-                        "placementConstraints: type is {kind:?}; it is distinctInstance, without an expression"
-                    )));
-                }
-            }
-        }
-        if !self.placement_strategy.is_empty() {
-            return refused(
-                "placementStrategy",
-                "tasks are spread over the instances; remove it",
-            );
-        }
-        if !self.capacity_provider_strategy.is_empty() {
-            return refused(
-                "capacityProviderStrategy",
-                "there are no capacity providers; remove it",
-            );
-        }
         if !self.volume_configurations.is_empty() {
             return refused("volumeConfigurations", "there is no EBS here");
         }
@@ -221,6 +194,79 @@ impl Run {
             ))),
         }
     }
+}
+
+fn constraints(written: &[raw::PlacementConstraint]) -> Result<Vec<PlacementConstraint>, EcsError> {
+    let wrong = |why: &str| invalid(format!("placementConstraints: {why}"));
+    if written.len() > MOST_CONSTRAINTS {
+        return Err(wrong(&format!("at most {MOST_CONSTRAINTS}")));
+    }
+    let read = |constraint: &raw::PlacementConstraint| match (
+        constraint.kind,
+        constraint.expression.as_deref(),
+    ) {
+        (Some(raw::PlacementConstraintType::DistinctInstance), None) => {
+            Ok(PlacementConstraint::DistinctInstance)
+        }
+        (Some(raw::PlacementConstraintType::DistinctInstance), Some(_)) => {
+            Err(wrong("distinctInstance takes no expression"))
+        }
+        (Some(raw::PlacementConstraintType::MemberOf), Some(text)) => {
+            let query = Query::new(text);
+            match query.expr() {
+                Ok(_) => Ok(PlacementConstraint::MemberOf(query)),
+                Err(error) if error.help.is_empty() => Err(wrong(&format!("expression: {error}"))),
+                Err(error) => Err(wrong(&format!("expression: {error}; {}", error.help))),
+            }
+        }
+        (Some(raw::PlacementConstraintType::MemberOf), None) => {
+            Err(wrong("memberOf needs an expression"))
+        }
+        (None, _) => Err(wrong("type is missing")),
+    };
+    written.iter().map(read).collect()
+}
+
+fn strategies(written: &[raw::PlacementStrategy]) -> Result<Vec<PlacementStrategy>, EcsError> {
+    if written.len() > MOST_STRATEGIES {
+        return Err(invalid(format!(
+            "placementStrategy: at most {MOST_STRATEGIES}"
+        )));
+    }
+    let read = |strategy: &raw::PlacementStrategy| {
+        placement_strategy(strategy).ok_or_else(|| {
+            invalid(
+                "placementStrategy: type is random, spread (field: instanceId, host or attribute:NAME) or binpack (field: cpu or \
+                 memory)",
+            )
+        })
+    };
+    written.iter().map(read).collect()
+}
+
+fn providers(
+    written: &[raw::CapacityProviderStrategyItem],
+    launch_type: &Option<String>,
+) -> Result<Vec<ProviderShare>, EcsError> {
+    let wrong = |why: &str| Err(invalid(format!("capacityProviderStrategy: {why}")));
+    let shares = shares(written);
+    let beyond = |share: &ProviderShare| share.weight > 1000 || share.base > 100_000;
+    if shares.len() > MOST_PROVIDERS {
+        return wrong(&format!("at most {MOST_PROVIDERS}"));
+    }
+    if !shares.is_empty() && launch_type.is_some() {
+        return wrong("it and launchType exclude each other; remove one of the two");
+    }
+    if shares.iter().any(beyond) {
+        return wrong("a weight is 0 to 1000, a base 0 to 100000");
+    }
+    if shares.iter().filter(|share| share.base > 0).count() > 1 {
+        return wrong("only one capacity provider may have a base");
+    }
+    if shares.len() > 1 && shares.iter().all(|share| share.weight == 0) {
+        return wrong("at least one has a weight above 0");
+    }
+    Ok(shares)
 }
 
 fn check_text(member: &str, text: Option<&str>, most: usize) -> Result<(), EcsError> {
@@ -409,7 +455,8 @@ mod tests {
             "taskDefinition": arn, "count": 10, "group": "nightly", "startedBy": "cron", "clientToken": "t",
             "tags": [{"key": "a", "value": "b"}], "propagateTags": "TASK_DEFINITION", "launchType": "FARGATE",
             "networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}, "enableExecuteCommand": true,
-            "placementConstraints": [{"type": "distinctInstance"}],
+            "placementConstraints": [{"type": "distinctInstance"}, {"type": "memberOf", "expression": "attribute:a exists"}],
+            "placementStrategy": [{"type": "binpack", "field": "memory"}],
             "overrides": {"cpu": "1 vCPU", "memory": "512", "taskRoleArn": "arn:aws:iam::1:role/x",
                 "containerOverrides": [{"name": "main", "command": ["true"], "environment": [{"name": "A", "value": "b"}],
                     "resourceRequirements": [{"type": "GPU", "value": "2"}]}]}
@@ -417,7 +464,14 @@ mod tests {
         .unwrap();
         assert_eq!((request.count, request.revision), (10, Some(7)));
         assert_eq!(request.group(), "nightly");
-        assert!(request.distinct && request.propagate_tags);
+        let constraints = [
+            PlacementConstraint::DistinctInstance,
+            PlacementConstraint::MemberOf(Query::new("attribute:a exists")),
+        ];
+        assert_eq!(request.constraints, constraints);
+        let memory = PlacementStrategy::Binpack(crate::model::BinpackField::Memory);
+        assert_eq!(request.strategy, [memory]);
+        assert!(request.propagate_tags);
         assert_eq!(request.overrides.cpu, Some(1024));
         let main = &request.overrides.containers[0];
         assert_eq!(main.environment, [("A".to_owned(), "b".to_owned())]);
@@ -448,18 +502,18 @@ mod tests {
             ),
             (
                 "placementConstraints",
-                json!([{"type": "memberOf", "expression": "a"}]),
-                "UnsupportedFeatureException",
+                json!([{"type": "memberOf", "expression": "attribute:a = b"}]),
+                "InvalidParameterException",
             ),
             (
                 "placementStrategy",
-                json!([{"type": "random"}]),
-                "UnsupportedFeatureException",
+                json!([{"type": "spread", "field": "rack"}]),
+                "InvalidParameterException",
             ),
             (
                 "capacityProviderStrategy",
-                json!([{"capacityProvider": "x"}]),
-                "UnsupportedFeatureException",
+                json!([{"capacityProvider": "x", "base": 1}, {"capacityProvider": "y", "base": 1}]),
+                "InvalidParameterException",
             ),
             (
                 "volumeConfigurations",

@@ -1,15 +1,18 @@
-//! ListServices, DescribeServices, ListServiceDeployments, DescribeServiceDeployments.
+//! ListServices, DescribeServices, ListServiceDeployments, DescribeServiceDeployments, DescribeServiceRevisions, and a bare
+//! `forceNewDeployment`.
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::api::shapes::deployment;
+use crate::api::context::ApiContext;
+use crate::api::shapes::deployment::{self, ServiceRevisionShape, Told};
 use crate::api::shapes::{
     Failure, LAUNCH_TYPE, Service, ServiceDeployment, ServiceDeploymentBrief,
 };
+use crate::controller::RolloutError;
 use crate::model::arn::{self, Named};
 use crate::model::{
-    ClusterName, Deployment, SchedulingStrategy, ServiceName, ServiceRecord, ServiceStatus,
+    Asked, ClusterName, RolloutVerb, SchedulingStrategy, ServiceName, ServiceRecord, ServiceStatus,
     Timestamp,
 };
 use crate::store::State;
@@ -74,6 +77,56 @@ pub(super) fn describe(state: &State, request: &Describe, now: Timestamp) -> Ecs
     Ok(json!({"services": services, "failures": failures}))
 }
 
+/// UpdateService, where it asks for nothing but new tasks of what runs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Restart {
+    cluster: Option<String>,
+    service: String,
+}
+
+/// Whether an UpdateService changes nothing that a manifest says.
+pub(super) fn only_restarts(input: &Value) -> bool {
+    let known = ["cluster", "service", "forceNewDeployment"];
+    input["forceNewDeployment"] == true
+        && input
+            .as_object()
+            .is_some_and(|members| members.keys().all(|name| known.contains(&name.as_str())))
+}
+
+pub(super) async fn restart(context: &ApiContext, request: &Restart) -> EcsResult {
+    let key = {
+        let state = context.view.read();
+        let named = Named::parse(&request.service);
+        let cluster = cluster_of(&state, request.cluster.as_deref().or(named.cluster))?;
+        let record = service_of(&state, &cluster, &request.service)
+            .ok_or_else(EcsError::service_not_found)?;
+        (cluster, record.spec.name.clone())
+    };
+    let asked = Asked {
+        by: "UpdateService".to_owned(),
+        ..Asked::default()
+    };
+    let done = context
+        .control
+        .rollout(&key.0, &key.1, &RolloutVerb::Restart, asked)
+        .await;
+    done.map_err(|error| match error {
+        RolloutError::NoSuchService(..) => EcsError::service_not_found(),
+        RolloutError::NotNow(why) | RolloutError::NoSuchRevision(why) => {
+            EcsError::invalid_parameter(why)
+        }
+        other => EcsError::server(other.to_string()),
+    })?;
+    let state = context.view.read();
+    let record = state
+        .services
+        .get(&key)
+        .ok_or_else(EcsError::service_not_found)?;
+    let service = Service::of(&state, record, false, context.clock.now());
+    Ok(json!({"service": service}))
+}
+
 /// Bounds on when a deployment was made, both exclusive of nothing: seconds since the epoch.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -101,12 +154,12 @@ pub(super) fn list_deployments(state: &State, request: &ListDeployments) -> EcsR
     let cluster = cluster_of(state, request.cluster.as_deref().or(named.cluster))?;
     let record =
         service_of(state, &cluster, &request.service).ok_or_else(EcsError::service_not_found)?;
-    let wanted: Vec<&Deployment> = record
-        .deployments
+    let all = deployment::all(record);
+    let wanted: Vec<&Told<'_>> = all
         .iter()
         .filter(|d| {
             let made = d.created_at.as_secs_f64();
-            (request.status.is_empty() || request.status.iter().any(|s| s == deployment::status(d)))
+            (request.status.is_empty() || request.status.iter().any(|s| s == d.status.as_str()))
                 && request.created_at.after.is_none_or(|after| made >= after)
                 && request
                     .created_at
@@ -114,7 +167,7 @@ pub(super) fn list_deployments(state: &State, request: &ListDeployments) -> EcsR
                     .is_none_or(|before| made <= before)
         })
         .collect();
-    let arn_of = |d: &Deployment| arn::service_deployment(&cluster, &record.spec.name, &d.id);
+    let arn_of = |d: &Told<'_>| arn::service_deployment(&cluster, &record.spec.name, d.id);
     let page = request
         .page
         .page(wanted.iter().map(|d| arn_of(d)).collect(), 20)?;
@@ -144,9 +197,9 @@ pub(super) fn describe_deployments(
     )?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for text in &request.service_deployment_arns {
-        match find_deployment(state, text) {
-            Some((record, deployment)) => {
-                found.push(ServiceDeployment::of(state, record, deployment, now));
+        match find_deployment(state, "service-deployment", text) {
+            Some((record, told)) => {
+                found.push(ServiceDeployment::of(state, record, &told, now));
             }
             None => failures.push(Failure::missing(text.clone())),
         }
@@ -154,12 +207,32 @@ pub(super) fn describe_deployments(
     Ok(json!({"serviceDeployments": found, "failures": failures}))
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct DescribeRevisions {
+    service_revision_arns: Vec<String>,
+}
+
+pub(super) fn describe_revisions(state: &State, request: &DescribeRevisions) -> EcsResult {
+    check_length("ServiceRevisionArns", &request.service_revision_arns, 20)?;
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
+    for text in &request.service_revision_arns {
+        match find_deployment(state, "service-revision", text) {
+            Some((record, told)) => found.push(ServiceRevisionShape::of(state, record, &told)),
+            None => failures.push(Failure::missing(text.clone())),
+        }
+    }
+    Ok(json!({"serviceRevisions": found, "failures": failures}))
+}
+
+/// The deployment that an ARN of that kind is about: a service deployment and what it rolls out have the same number.
 fn find_deployment<'a>(
     state: &'a State,
+    kind: &str,
     text: &str,
-) -> Option<(&'a ServiceRecord, &'a Deployment)> {
+) -> Option<(&'a ServiceRecord, Told<'a>)> {
     let named = Named::parse(text);
-    if named.kind != Some("service-deployment") {
+    if named.kind != Some(kind) {
         return None;
     }
     let (service, number) = named.name.split_once('/')?;
@@ -167,9 +240,7 @@ fn find_deployment<'a>(
         &ClusterName::new(named.cluster?),
         &ServiceName::new(service),
     )?;
-    let deployment = record
-        .deployments
-        .iter()
-        .find(|d| arn::deployment_number(&d.id) == number)?;
-    Some((record, deployment))
+    let mut all = deployment::all(record).into_iter();
+    let told = all.find(|told| arn::deployment_number(told.id) == number)?;
+    Some((record, told))
 }

@@ -8,7 +8,7 @@ use crate::api::conditions::{is_pending, is_running};
 use crate::model::{ClusterName, ServiceStatus, arn};
 use crate::store::State;
 
-use super::{Empty, KeyValue, Tag, tags};
+use super::{CapacityProviderStrategyItem, Empty, KeyValue, Tag, strategy, tags};
 
 /// ECS `Cluster`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,8 +28,8 @@ pub struct Cluster {
     pub statistics: Vec<KeyValue>,
     pub tags: Vec<Tag>,
     pub settings: Empty,
-    pub capacity_providers: Empty,
-    pub default_capacity_provider_strategy: Empty,
+    pub capacity_providers: Vec<String>,
+    pub default_capacity_provider_strategy: Vec<CapacityProviderStrategyItem>,
 }
 
 /// What of a cluster was asked for beyond its counts (`include`).
@@ -98,8 +98,9 @@ impl Cluster {
                 _ => Vec::new(),
             },
             settings: Empty,
-            capacity_providers: Empty,
-            default_capacity_provider_strategy: Empty,
+            capacity_providers: spec.map_or_else(Vec::new, |spec| spec.capacity_providers.clone()),
+            default_capacity_provider_strategy: spec
+                .map_or_else(Vec::new, |spec| strategy(&spec.default_strategy)),
         }
     }
 }

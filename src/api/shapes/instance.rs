@@ -19,6 +19,8 @@ use super::{Attribute, Empty, Epoch, Tag};
 )]
 pub struct ContainerInstance {
     pub container_instance_arn: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_provider_name: Option<String>,
     pub version: u64,
     pub version_info: VersionInfo,
     pub remaining_resources: Vec<Resource>,
@@ -131,7 +133,10 @@ impl ContainerInstance {
         let before = taken.clone();
         taken.extend(reserved.ports().into_keys());
         let tasks = || state.tasks_of_instance(cluster, id).map(|(_, task)| task);
+        let declared = state.clusters.get(cluster);
+        let provider = declared.and_then(|declared| declared.provider_of(id));
         Some(Self {
+            capacity_provider_name: provider.map(str::to_owned),
             container_instance_arn: arn::container_instance(cluster, id),
             version: instance.revision,
             version_info: VersionInfo {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::model::Timestamp;
+use crate::model::{ProviderShare, Timestamp};
 
 pub use cluster::Cluster;
 pub use deployment::{ServiceDeployment, ServiceDeploymentBrief};
@@ -63,6 +63,30 @@ pub struct KeyValue {
     pub name: String,
     /// Its value.
     pub value: String,
+}
+
+/// ECS `CapacityProviderStrategyItem`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CapacityProviderStrategyItem {
+    /// The capacity provider.
+    pub capacity_provider: String,
+    /// Its share above every base.
+    pub weight: u32,
+    /// How many tasks it gets first.
+    pub base: u32,
+}
+
+/// ECS's capacity provider strategy.
+pub fn strategy(shares: &[ProviderShare]) -> Vec<CapacityProviderStrategyItem> {
+    shares
+        .iter()
+        .map(|share| CapacityProviderStrategyItem {
+            capacity_provider: share.provider.clone(),
+            weight: share.weight,
+            base: share.base,
+        })
+        .collect()
 }
 
 /// ECS `Attribute`.

@@ -4,12 +4,13 @@ use serde::Serialize;
 
 use crate::api::conditions::{Counts, desired_count};
 use crate::model::{
-    Deployment as ModelDeployment, DeploymentStatus, PlacementConstraint as Place,
-    SchedulingStrategy, ServiceRecord, Timestamp, arn,
+    BinpackField, Deployment as ModelDeployment, DeploymentStatus, PlacementConstraint as Place,
+    PlacementStrategy as Strategy, SchedulingStrategy, ServiceRecord, SpreadField, Threshold,
+    Timestamp, arn,
 };
 use crate::store::State;
 
-use super::{Empty, Epoch, LAUNCH_TYPE, Tag, tags};
+use super::{CapacityProviderStrategyItem, Empty, Epoch, LAUNCH_TYPE, Tag, strategy, tags};
 
 /// ECS `Service`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,7 +29,11 @@ pub struct Service {
     pub desired_count: u32,
     pub running_count: u32,
     pub pending_count: u32,
-    pub launch_type: &'static str,
+    /// Absent where a capacity provider strategy decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub capacity_provider_strategy: Vec<CapacityProviderStrategyItem>,
     pub task_definition: String,
     pub deployment_configuration: DeploymentConfiguration,
     pub deployments: Vec<Deployment>,
@@ -37,7 +42,7 @@ pub struct Service {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_service_deployment: Option<String>,
     pub placement_constraints: Vec<PlacementConstraint>,
-    pub placement_strategy: Empty,
+    pub placement_strategy: Vec<PlacementStrategy>,
     pub health_check_grace_period_seconds: u32,
     pub scheduling_strategy: SchedulingStrategy,
     pub deployment_controller: DeploymentController,
@@ -61,6 +66,38 @@ pub struct DeploymentConfiguration {
     pub maximum_percent: u32,
     pub minimum_healthy_percent: u32,
     pub strategy: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment_circuit_breaker: Option<DeploymentCircuitBreaker>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_success_criteria: Option<EarlySuccessCriteria>,
+}
+
+/// ECS `DeploymentCircuitBreaker`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    missing_docs,
+    reason = "the members are ECS's own, and documented there"
+)]
+pub struct DeploymentCircuitBreaker {
+    pub enable: bool,
+    pub rollback: bool,
+    pub reset_on_healthy_task: bool,
+    /// `type` and `value`.
+    pub threshold_configuration: Threshold,
+}
+
+/// ECS `DeploymentEarlySuccessCriteria`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    missing_docs,
+    reason = "the members are ECS's own, and documented there"
+)]
+pub struct EarlySuccessCriteria {
+    pub enable: bool,
+    pub healthy_percent: u32,
+    pub source_service_revision_cleanup: &'static str,
 }
 
 impl DeploymentConfiguration {
@@ -70,6 +107,22 @@ impl DeploymentConfiguration {
             maximum_percent: record.spec.maximum_percent,
             minimum_healthy_percent: record.spec.minimum_healthy_percent,
             strategy: "ROLLING",
+            deployment_circuit_breaker: record.spec.circuit_breaker.map(|breaker| {
+                DeploymentCircuitBreaker {
+                    enable: true,
+                    rollback: breaker.rollback,
+                    reset_on_healthy_task: breaker.reset_on_healthy_task,
+                    threshold_configuration: breaker.threshold,
+                }
+            }),
+            early_success_criteria: record.spec.early_success.map(|early| EarlySuccessCriteria {
+                enable: true,
+                healthy_percent: early.healthy_percent,
+                source_service_revision_cleanup: match early.deferred_cleanup {
+                    true => "DEFERRED",
+                    false => "BLOCKING",
+                },
+            }),
         }
     }
 }
@@ -89,6 +142,31 @@ pub struct PlacementConstraint {
     /// Of `memberOf`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expression: Option<String>,
+}
+
+/// ECS `PlacementStrategy`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlacementStrategy {
+    /// `random`, `spread` or `binpack`.
+    pub r#type: &'static str,
+    /// Not of `random`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}
+
+impl From<&Strategy> for PlacementStrategy {
+    fn from(strategy: &Strategy) -> Self {
+        let (r#type, field) = match strategy {
+            Strategy::Random => ("random", None),
+            Strategy::Spread(SpreadField::InstanceId) => ("spread", Some("instanceId".to_owned())),
+            Strategy::Spread(SpreadField::Attribute(name)) => {
+                ("spread", Some(format!("attribute:{name}")))
+            }
+            Strategy::Binpack(BinpackField::Cpu) => ("binpack", Some("CPU".to_owned())),
+            Strategy::Binpack(BinpackField::Memory) => ("binpack", Some("MEMORY".to_owned())),
+        };
+        Self { r#type, field }
+    }
 }
 
 /// ECS `Deployment`.
@@ -178,6 +256,13 @@ impl Service {
             None => spec.family.to_string(),
         };
         let events = state.events.get(&(spec.cluster.clone(), spec.name.clone()));
+        let asked = &spec.capacity_providers;
+        let shares = match (state.clusters.get(&spec.cluster), spec.scheduling) {
+            (Some(cluster), SchedulingStrategy::Replica) => {
+                cluster.strategy(asked, spec.names_launch_type)
+            }
+            _ => asked,
+        };
         Self {
             service_arn: arn::service(&spec.cluster, &spec.name),
             service_name: spec.name.to_string(),
@@ -188,7 +273,8 @@ impl Service {
             desired_count: desired_count(record),
             running_count: counts.running,
             pending_count: counts.pending,
-            launch_type: LAUNCH_TYPE,
+            launch_type: shares.is_empty().then_some(LAUNCH_TYPE),
+            capacity_provider_strategy: strategy(shares),
             task_definition: primary
                 .map_or_else(family_or_revision, |d| arn::task_definition(&d.revision)),
             deployment_configuration: DeploymentConfiguration::of(record),
@@ -219,11 +305,11 @@ impl Service {
                     },
                     Place::MemberOf(expression) => PlacementConstraint {
                         r#type: "memberOf",
-                        expression: Some(expression.clone()),
+                        expression: Some(expression.to_string()),
                     },
                 })
                 .collect(),
-            placement_strategy: Empty,
+            placement_strategy: spec.placement_strategy.iter().map(Into::into).collect(),
             health_check_grace_period_seconds: spec.health_check_grace_period,
             scheduling_strategy: spec.scheduling,
             deployment_controller: DeploymentController { r#type: "ECS" },
@@ -231,7 +317,10 @@ impl Service {
             enable_ecs_managed_tags: false,
             propagate_tags: "NONE",
             enable_execute_command: spec.enable_execute_command,
-            availability_zone_rebalancing: "DISABLED",
+            availability_zone_rebalancing: match spec.zone_rebalancing {
+                true => "ENABLED",
+                false => "DISABLED",
+            },
         }
     }
 }

@@ -20,6 +20,8 @@ use super::{Empty, Epoch, KeyValue, LAUNCH_TYPE, Tag, tags};
 pub struct Task {
     pub attachments: Empty,
     pub attributes: Empty,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_provider_name: Option<String>,
     pub cluster_arn: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connectivity: Option<&'static str>,
@@ -37,7 +39,9 @@ pub struct Task {
     pub group: String,
     pub health_status: &'static str,
     pub last_status: &'static str,
-    pub launch_type: &'static str,
+    /// Absent where a capacity provider strategy decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<String>,
     pub overrides: Overrides,
@@ -328,6 +332,7 @@ impl Task {
         Self {
             attachments: Empty,
             attributes: Empty,
+            capacity_provider_name: record.capacity_provider.clone(),
             cluster_arn: arn::cluster(&record.cluster),
             connectivity: instance.map(|i| {
                 if i.connected {
@@ -350,7 +355,7 @@ impl Task {
             group: record.group.clone(),
             health_status: status.map_or("UNKNOWN", |s| health(s.health, s.is_stopped()).as_str()),
             last_status: last_status(task).as_str(),
-            launch_type: LAUNCH_TYPE,
+            launch_type: record.capacity_provider.is_none().then_some(LAUNCH_TYPE),
             memory: resources.map(|r| r.memory.to_string()),
             overrides: Overrides::of(record),
             pull_started_at: status.and_then(|s| s.pull_started_at).map(Into::into),

@@ -2,14 +2,16 @@
 
 use std::rc::Rc;
 
-use crate::model::{
-    ContainerSpec, NetworkMode, PortMapping, PortRange, PortSet, Protocol, TaskRecord, TaskSpec,
-};
+use crate::model::{NetworkMode, PortRange, PortSet, Protocol, TaskRecord, TaskSpec};
 
 /// A port mapping and what it asks of the host.
-pub(super) struct Wanted<'a> {
-    pub container: &'a ContainerSpec,
-    pub mapping: &'a PortMapping,
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Want {
+    pub container: String,
+    pub container_port: u16,
+    pub protocol: Protocol,
+    /// How many ports in a row.
+    pub count: u16,
     pub host: HostPort,
 }
 
@@ -24,7 +26,7 @@ pub(super) enum HostPort {
 }
 
 /// What a task of `spec` asks of the host's ports, in the order of containers and their mappings.
-pub(super) fn wanted(spec: &TaskSpec, publish_awsvpc: bool) -> Vec<Wanted<'_>> {
+pub(super) fn wanted(spec: &TaskSpec, publish_awsvpc: bool) -> Vec<Want> {
     let mut all = Vec::new();
     for container in &spec.containers {
         for mapping in &container.port_mappings {
@@ -38,9 +40,11 @@ pub(super) fn wanted(spec: &TaskSpec, publish_awsvpc: bool) -> Vec<Wanted<'_>> {
                 (NetworkMode::Bridge, Some(port)) if port > 0 => HostPort::Fixed(port),
                 (NetworkMode::Bridge, _) => HostPort::Dynamic,
             };
-            all.push(Wanted {
-                container,
-                mapping,
+            all.push(Want {
+                container: container.name.clone(),
+                container_port: mapping.container_port,
+                protocol: mapping.protocol,
+                count: mapping.count(),
                 host,
             });
         }
@@ -49,7 +53,7 @@ pub(super) fn wanted(spec: &TaskSpec, publish_awsvpc: bool) -> Vec<Wanted<'_>> {
 }
 
 /// Where the search for the next dynamic port begins, and what it passes over as long as others are free.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Rotation {
     /// The port to begin with, where it is one of the instance's.
     next: Option<u16>,

@@ -2,18 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 
-use crate::model::{Instance, InstanceId, Protocol, Reserved, TaskId};
+use crate::model::{Instance, InstanceId, Protocol, Query, Reserved, TaskId};
 
-/// Why an instance does not take a task; the order is that of the filters, so the greatest is the closest match.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// Why an instance does not take a task, in the order of the filters.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::controller) enum Refusal {
     Draining,
     /// Its engine does not answer.
     Disconnected,
+    /// It belongs to none of the capacity providers that the tasks go to.
+    Provider,
+    /// Its capacity provider has all the tasks that the strategy gives it.
+    Share(String),
+    /// It does not meet that expression.
+    Constraint(Query),
     Architecture,
     /// Its engine has no such log driver.
     LogDriver(String),
+    /// Longshore is on another host, and the task has that member, which needs the engine's own.
+    NeedsHost(&'static str),
     Cpu,
     Memory,
     /// Too few GPUs are free.
@@ -31,12 +40,35 @@ pub(in crate::controller) enum Refusal {
 }
 
 impl Refusal {
+    /// How many filters an instance has passed: the greatest is the closest match.
+    fn distance(&self) -> u8 {
+        match self {
+            Self::Draining => 0,
+            Self::Disconnected => 1,
+            Self::Provider => 2,
+            Self::Share(_) => 3,
+            Self::Constraint(_) => 4,
+            Self::Architecture => 5,
+            Self::LogDriver(_) => 6,
+            Self::NeedsHost(_) => 7,
+            Self::Cpu => 8,
+            Self::Memory => 9,
+            Self::Gpu { .. } => 10,
+            Self::Port(..) => 11,
+            Self::Ports => 12,
+            Self::DistinctInstance => 13,
+            Self::Full => 14,
+        }
+    }
+
     /// ECS's word for it in `failures[].reason` of RunTask.
     pub fn ecs_reason(&self) -> &'static str {
         match self {
             Self::Draining => "INACTIVE",
             Self::Disconnected => "AGENT",
-            Self::Architecture | Self::LogDriver(_) => "ATTRIBUTE",
+            Self::Provider | Self::Share(_) => "CAPACITY_PROVIDER",
+            Self::Constraint(_) => "memberOf placement constraint unsatisfied.",
+            Self::Architecture | Self::LogDriver(_) | Self::NeedsHost(_) => "ATTRIBUTE",
             Self::Gpu { .. } => "RESOURCE:GPU",
             Self::Cpu => "RESOURCE:CPU",
             Self::Memory => "RESOURCE:MEMORY",
@@ -50,8 +82,12 @@ impl Refusal {
         match self {
             Self::Draining => "draining",
             Self::Disconnected => "whose engine does not answer",
+            Self::Provider => "of another capacity provider",
+            Self::Share(_) => "whose capacity provider has its share",
+            Self::Constraint(_) => "outside of a memberOf constraint",
             Self::Architecture => "of another CPU architecture",
             Self::LogDriver(_) => "without the log driver",
+            Self::NeedsHost(_) => "on another host",
             Self::Cpu => "short of CPU",
             Self::Memory => "short of memory",
             Self::Gpu { has: 0 } => "without a GPU",
@@ -70,6 +106,21 @@ impl fmt::Display for Refusal {
         match self {
             Self::Draining => f.write_str("is DRAINING."),
             Self::Disconnected => f.write_str("encountered error \"AGENT\"."),
+            Self::Provider => f.write_str(
+                "belongs to none of the capacity providers of the strategy (`capacityProviderName` of the cluster's \
+                 `containerInstances`).",
+            ),
+            Self::Share(provider) => write!(
+                f,
+                "belongs to the capacity provider {provider}, which has all the tasks that the strategy gives it."
+            ),
+            Self::Constraint(query) => {
+                write!(f, "does not meet the placement constraint memberOf `{query}`.")?;
+                match query.expr() {
+                    Ok(_) => Ok(()),
+                    Err(error) => write!(f, " No instance does, because it cannot be read: {error}."),
+                }
+            }
             Self::Architecture => {
                 f.write_str("is missing an attribute required by your task (ecs.cpu-architecture).")
             }
@@ -78,6 +129,11 @@ impl fmt::Display for Refusal {
                 "is missing an attribute required by your task ({}{driver}): its engine has no log driver `{driver}`, and \
                  `logDriverOverrides` of the cluster names no other.",
                 Instance::LOG_DRIVER,
+            ),
+            Self::NeedsHost(member) => write!(
+                f,
+                "is missing an attribute required by your task (longshore.host): `{member}` needs the engine's own host, and \
+                 Longshore is on another: what the engine's API can do is all that it can do there."
             ),
             Self::Cpu => f.write_str("has insufficient CPU units available."),
             Self::Memory => f.write_str("has insufficient memory available."),
@@ -111,44 +167,59 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Why no instance takes a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::controller) struct NoFit(pub Vec<(InstanceId, Refusal)>);
+/// Why no instance takes a task. Cloning is cheap.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(in crate::controller) struct NoFit {
+    /// The instances, by name.
+    names: Rc<[InstanceId]>,
+    /// By their place among them.
+    refusals: Rc<BTreeMap<usize, Refusal>>,
+}
 
 impl NoFit {
+    pub(super) fn new(names: Rc<[InstanceId]>, refusals: Rc<BTreeMap<usize, Refusal>>) -> Self {
+        Self { names, refusals }
+    }
+
+    /// Each instance with its reason, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&InstanceId, &Refusal)> {
+        let all = self.refusals.iter();
+        all.filter_map(|(at, refusal)| Some((self.names.get(*at)?, refusal)))
+    }
+
     /// Whether there is no instance at all.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.refusals.is_empty()
     }
 
     /// Whether it is about which ports are free on that instance.
     pub fn is_about_ports(&self, on: &InstanceId) -> bool {
-        let of_ports = |refusal: &Refusal| matches!(refusal, Refusal::Port(..) | Refusal::Ports);
-        let mut all = self.0.iter();
-        all.any(|(instance, refusal)| instance == on && of_ports(refusal))
+        let at = self.names.binary_search(on).ok();
+        let refusal = at.and_then(|at| self.refusals.get(&at));
+        matches!(refusal, Some(Refusal::Port(..) | Refusal::Ports))
     }
 }
 
 impl fmt::Display for NoFit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Of equals the first by name.
         let closest = self
-            .0
             .iter()
-            .max_by(|(a_id, a), (b_id, b)| a.cmp(b).then_with(|| b_id.cmp(a_id)));
+            .min_by_key(|(_, refusal)| std::cmp::Reverse(refusal.distance()));
         let Some((id, refusal)) = closest else {
             return f.write_str("No Container Instances were found in your cluster.");
         };
         write!(f, "The closest matching container-instance {id} {refusal}")?;
-        if self.0.len() > 1 {
+        if self.refusals.len() > 1 {
             let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-            for (_, refusal) in &self.0 {
+            for (_, refusal) in self.iter() {
                 *counts.entry(refusal.short()).or_default() += 1;
             }
             let counts: Vec<String> = counts
                 .iter()
                 .map(|(short, count)| format!("{count} {short}"))
                 .collect();
-            write!(f, " Of {}: {}.", self.0.len(), counts.join(", "))?;
+            write!(f, " Of {}: {}.", self.refusals.len(), counts.join(", "))?;
         }
         Ok(())
     }
@@ -161,8 +232,13 @@ mod tests {
     #[test]
     fn the_closest_instance_is_named_and_the_others_are_counted() {
         let refusals = |all: &[(&str, Refusal)]| {
-            let all = all.iter().map(|(id, r)| ((*id).into(), r.clone()));
-            NoFit(all.collect()).to_string()
+            let all: BTreeMap<InstanceId, Refusal> = all
+                .iter()
+                .map(|(id, refusal)| ((*id).into(), refusal.clone()))
+                .collect();
+            let names = all.keys().cloned().collect();
+            let refusals = all.into_values().enumerate().collect();
+            NoFit::new(names, Rc::new(refusals)).to_string()
         };
         assert_eq!(
             refusals(&[("a", Refusal::Cpu)]),

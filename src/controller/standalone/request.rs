@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::model::{
-    ClusterName, Family, InstanceId, OverrideError, RunToken, TaskId, TaskOverrides, hex_sha256,
+    ClusterName, Family, InstanceId, OverrideError, PlacementConstraint, PlacementStrategy,
+    ProviderShare, RunToken, TaskId, TaskOverrides, hex_sha256,
 };
 use crate::store::{Revision, StoreError};
 
@@ -33,8 +34,18 @@ pub struct RunRequest {
     pub tags: BTreeMap<String, String>,
     /// Whether they get the definition's tags too.
     pub propagate_tags: bool,
-    /// Each task of the group on an instance of its own.
-    pub distinct: bool,
+    /// What an instance must meet, besides what the definition asks for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<PlacementConstraint>,
+    /// Which instances are preferred; empty: ECS's default.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub strategy: Vec<PlacementStrategy>,
+    /// Which capacity providers they go to; empty: the cluster's default, unless a launch type is named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<ProviderShare>,
+    /// Whether a launch type is named.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub names_launch_type: bool,
 }
 
 impl RunRequest {

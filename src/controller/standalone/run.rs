@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use super::request::{NotPlaced, RunError, RunOutcome, RunRequest};
 use crate::clock::IdGen;
-use crate::controller::commit;
-use crate::controller::inputs::{InstanceInput, Resolved, Targets, instances, view};
+use crate::controller::commit::Booking;
+use crate::controller::inputs::{
+    InstanceInput, Resolved, Targets, asks_about_tasks, instances, view,
+};
 use crate::controller::observe::TaskView;
 use crate::controller::placement::{Books, InstanceView, NoFit, Placed, Refusal, Request};
 use crate::model::{
-    ClusterSpec, DesiredStatus, InstanceId, Reservation, Reserved, Standalone, TaskId, TaskRecord,
-    TaskSpec, Timestamp,
+    ClusterSpec, DesiredStatus, InstanceId, Reservation, Standalone, TaskId, TaskRecord, TaskSpec,
+    Timestamp,
 };
 use crate::store::{Epoch, State, TaskEntry, Txn, keys};
 
@@ -37,7 +39,8 @@ pub(super) fn decide(
     let definition = definition(state, targets, request)?;
     let overridden = Arc::new(request.overrides.apply(&definition.spec)?);
     let hash = overridden.hash();
-    let instances = instances(state, &request.cluster);
+    let about_tasks = asks_about_tasks(&request.constraints, Some(&overridden));
+    let instances = instances(state, &request.cluster, about_tasks);
     if instances.is_empty() {
         return Err(RunError::NoInstances);
     }
@@ -69,13 +72,11 @@ pub(super) fn decide(
     if !placed.is_empty() && !state.specs.contains_key(&hash) {
         txn = txn.put_json(keys::spec(&hash), overridden.as_ref());
     }
-    let mut reserved = instances
-        .iter()
-        .map(|(id, input)| (id.clone(), Reserved::clone(&input.reserved)))
-        .collect::<std::collections::BTreeMap<_, _>>();
+    let mut booking = Booking::new(&instances);
     let mut tasks = Vec::new();
     for Placed {
         instance,
+        provider,
         ports,
         gpus,
     } in placed
@@ -95,24 +96,24 @@ pub(super) fn decide(
             stop: None,
             created_at: now,
             dns_names: Vec::new(),
+            capacity_provider: provider,
             ports,
             gpus,
             // Each resolves its tags for itself, as on ECS: only services settle them.
+            generation: 0,
             images: BTreeMap::new(),
         };
-        if let Some(booked) = reserved.get_mut(&record.instance) {
-            let held = Reservation::of(Some(&overridden), &record.ports, &record.gpus);
-            booked.0.insert(record.id.clone(), held);
-        }
+        let held = Reservation::of(Some(&overridden), &record.ports, &record.gpus);
+        booking.hold(&record.instance, &record.id, held);
         txn = txn.put_json(keys::task(&record.cluster, &record.id), &record);
         tasks.push(record.id);
     }
-    txn = commit::book(txn, &request.cluster, &instances, &reserved);
+    txn = booking.write(txn, &request.cluster);
     tasks.sort();
     let outcome = RunOutcome {
         missing: request.count - u32::try_from(tasks.len()).unwrap_or(request.count),
         tasks,
-        refusals: refused.map(refusals).unwrap_or_default(),
+        refusals: refused.as_ref().map(refusals).unwrap_or_default(),
         revision: state.revision,
     };
     Ok(Decided::New(txn, outcome))
@@ -169,28 +170,32 @@ fn definition(
 }
 
 /// As many places as there are for the request's tasks, and why there is no more of them.
-fn place(
+fn place<'a>(
     request: &RunRequest,
     cluster: &ClusterSpec,
     spec: &TaskSpec,
-    instances: &[InstanceView<'_>],
-    of_group: &[TaskView<'_>],
+    instances: &'a [InstanceView<'a>],
+    of_group: &[TaskView<'a>],
 ) -> (Vec<Placed>, Option<NoFit>) {
-    let is_over = |task: &TaskView<'_>| task.lost || task.status.is_some_and(|s| s.is_stopped());
-    let tasks: Vec<(&TaskView<'_>, bool, bool)> = of_group
+    let is_over =
+        |task: &TaskView<'_>| task.lost.is_some() || task.status.is_some_and(|s| s.is_stopped());
+    let tasks: Vec<(TaskView<'a>, bool, bool)> = of_group
         .iter()
         .map(|task| {
             let over = is_over(task);
-            (task, over, !over)
+            (*task, over, !over)
         })
         .collect();
     let seed = format!("{}/{}", request.cluster, request.group());
     let mut books = Books::new(&seed, instances, &tasks);
     let wanted = Request {
         spec,
-        distinct: request.distinct,
-        publish_awsvpc: cluster.publish_awsvpc_ports,
-        log_drivers: &cluster.log_drivers,
+        group: request.group().into(),
+        constraints: &request.constraints,
+        strategy: &request.strategy,
+        providers: cluster.strategy(&request.providers, request.names_launch_type),
+        wanted: request.count,
+        cluster,
         only: None,
     };
     let mut placed = Vec::new();
@@ -203,11 +208,11 @@ fn place(
     (placed, None)
 }
 
-fn refusals(refused: NoFit) -> Vec<NotPlaced> {
-    let of_instance = |(instance, refusal): (InstanceId, Refusal)| NotPlaced {
+fn refusals(refused: &NoFit) -> Vec<NotPlaced> {
+    let of_instance = |(instance, refusal): (&InstanceId, &Refusal)| NotPlaced {
         detail: format!("Container instance {instance} {refusal}"),
         reason: refusal.ecs_reason(),
-        instance,
+        instance: instance.clone(),
     };
-    refused.0.into_iter().map(of_instance).collect()
+    refused.iter().map(of_instance).collect()
 }

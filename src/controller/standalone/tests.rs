@@ -74,7 +74,10 @@ fn request(family: &str, count: u32) -> RunRequest {
         overrides: TaskOverrides::default(),
         tags: BTreeMap::new(),
         propagate_tags: false,
-        distinct: false,
+        constraints: Vec::new(),
+        strategy: Vec::new(),
+        providers: Vec::new(),
+        names_launch_type: false,
     }
 }
 
@@ -281,7 +284,7 @@ async fn a_fixed_port_is_given_once_and_distinct_tasks_want_instances_of_their_o
         (1, "RESOURCE:PORTS")
     );
     let mut distinct = request("job", 2);
-    distinct.distinct = true;
+    distinct.constraints = vec![crate::model::PlacementConstraint::DistinctInstance];
     let outcome = f.run(&distinct).await.expect("recorded");
     assert_eq!(outcome.tasks.len(), 1);
 }

@@ -1,13 +1,15 @@
 //! What is booked and kept of standalone tasks once they were started: tasks that are over hold nothing, and are remembered for
-//! a while. Pure.
+//! a while; those on an instance that vanished are given up. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::controller::commit::{self, Tasks};
 use crate::controller::inputs::{InstanceInput, instances};
+use crate::controller::instances::Away;
+use crate::controller::placement::InstanceView;
 use crate::controller::retention::REMEMBERED;
-use crate::model::{ClusterName, InstanceId, Reserved, SpecHash, TaskId, Timestamp};
+use crate::model::{ClusterName, ClusterSpec, InstanceId, SpecHash, TaskId, TaskLost, Timestamp};
 use crate::store::{Epoch, State, TaskEntry, Txn, keys};
 
 /// Most standalone tasks of a cluster that are over and remembered: of more, the oldest go before their hour is over.
@@ -21,6 +23,10 @@ pub(super) struct Inputs {
     cluster: ClusterName,
     tasks: Tasks,
     instances: BTreeMap<InstanceId, InstanceInput>,
+    /// The cluster as declared.
+    spec: Arc<ClusterSpec>,
+    /// Since when the instances are watched.
+    watching_since: Timestamp,
     /// Of what tasks that are over ran and no revision is: the tasks that run it.
     overridden: BTreeMap<SpecHash, BTreeSet<TaskId>>,
 }
@@ -33,7 +39,7 @@ pub(in crate::controller) fn clusters(state: &State) -> BTreeSet<ClusterName> {
 }
 
 impl Inputs {
-    pub fn read(state: &State, cluster: &ClusterName) -> Self {
+    pub fn read(state: &State, cluster: &ClusterName, watching_since: Timestamp) -> Self {
         let tasks: Tasks = state
             .tasks_of_cluster(cluster)
             .filter(|(_, entry)| entry.record.service.is_none())
@@ -60,7 +66,12 @@ impl Inputs {
         Self {
             cluster: cluster.clone(),
             tasks,
-            instances: instances(state, cluster),
+            instances: instances(state, cluster, false),
+            spec: state.clusters.get(cluster).map_or_else(
+                || Arc::new(ClusterSpec::named(cluster.clone())),
+                |stored| Arc::clone(&stored.value),
+            ),
+            watching_since,
             overridden,
         }
     }
@@ -68,6 +79,14 @@ impl Inputs {
 
 fn is_over(entry: &TaskEntry) -> bool {
     entry.status.as_ref().is_some_and(|s| s.is_stopped())
+}
+
+impl Inputs {
+    /// Whether nothing of the task will be heard any more: it is over, or was given up with an instance that left the manifest.
+    fn is_history(&self, entry: &TaskEntry) -> bool {
+        let declared = |id: &InstanceId| self.spec.instances.iter().any(|i| i.name == *id);
+        is_over(entry) || (entry.lost.is_some() && !declared(&entry.record.instance))
+    }
 }
 
 fn is_overridden(entry: &TaskEntry) -> bool {
@@ -80,6 +99,8 @@ fn is_overridden(entry: &TaskEntry) -> bool {
 pub(super) struct Upkeep {
     /// Tasks to forget, the oldest last, each with why.
     pub forget: Vec<(TaskId, String)>,
+    /// Tasks to give up with their instance.
+    pub give_up: Vec<TaskId>,
     /// When to look again though nothing happens.
     pub wake_at: Option<Timestamp>,
 }
@@ -89,9 +110,10 @@ pub(super) fn plan(inputs: &Inputs, now: Timestamp) -> Upkeep {
     let mut over: Vec<(Timestamp, &TaskId)> = inputs
         .tasks
         .iter()
-        .filter(|(_, (entry, _))| is_over(entry))
+        .filter(|(_, (entry, _))| inputs.is_history(entry))
         .map(|(id, (entry, _))| {
             let stopped = entry.status.as_ref().and_then(|s| s.stopped_at);
+            let stopped = stopped.or(entry.lost.as_ref().map(|lost| lost.at));
             (stopped.unwrap_or(entry.record.created_at), id)
         })
         .collect();
@@ -99,6 +121,7 @@ pub(super) fn plan(inputs: &Inputs, now: Timestamp) -> Upkeep {
     over.reverse();
     let mut upkeep = Upkeep {
         forget: Vec::new(),
+        give_up: Vec::new(),
         wake_at: None,
     };
     for (rank, (ended, id)) in over.into_iter().enumerate() {
@@ -114,14 +137,38 @@ pub(super) fn plan(inputs: &Inputs, now: Timestamp) -> Upkeep {
             upkeep.wake_at = Some(until);
         }
     }
+    give_up(inputs, &mut upkeep, now);
     upkeep
 }
 
+/// Finds the tasks on instances that vanished.
+fn give_up(inputs: &Inputs, upkeep: &mut Upkeep, now: Timestamp) {
+    let views: Vec<InstanceView<'_>> = inputs.instances.values().map(InstanceInput::view).collect();
+    let lost_after = inputs.spec.instance_lost_after;
+    let away = Away::of(&views, lost_after, inputs.watching_since, now);
+    for (id, (entry, _)) in &inputs.tasks {
+        if is_over(entry) || entry.lost.is_some() {
+            continue;
+        }
+        if away.vanished.contains(&entry.record.instance) {
+            upkeep.give_up.push(id.clone());
+        } else if let Some(until) = away.expected.get(&entry.record.instance) {
+            upkeep.wake_at = Some(upkeep.wake_at.map_or(*until, |at| at.min(*until)));
+        }
+    }
+}
+
 /// What of it goes into one commit, and how many tasks that forgets. `None`: there is nothing to record.
-pub(super) fn record(inputs: &Inputs, upkeep: &Upkeep, epoch: &Epoch) -> Option<(Txn, usize)> {
+pub(super) fn record(
+    inputs: &Inputs,
+    upkeep: &Upkeep,
+    epoch: &Epoch,
+    now: Timestamp,
+) -> Option<(Txn, usize)> {
     let mut txn = Txn::new(epoch);
-    let mut reserved: BTreeMap<InstanceId, Reserved> =
-        commit::settled(&inputs.instances, &inputs.tasks);
+    let mut booking = commit::settled(&inputs.instances, &inputs.tasks);
+    // Once a task is forgotten, nobody would miss it in the books.
+    let mut names_gone: BTreeSet<InstanceId> = BTreeSet::new();
     let gone: BTreeSet<&TaskId> = upkeep
         .forget
         .iter()
@@ -131,10 +178,31 @@ pub(super) fn record(inputs: &Inputs, upkeep: &Upkeep, epoch: &Epoch) -> Option<
     for id in &gone {
         if let Some((entry, _)) = inputs.tasks.get(*id) {
             txn = commit::forget_task(txn, &inputs.cluster, id, entry);
+            let instance = &entry.record.instance;
+            booking.release(instance, id);
+            if booking.is_stored(instance, id) {
+                names_gone.insert(instance.clone());
+            }
         }
-        for reserved in reserved.values_mut() {
-            reserved.0.remove(*id);
+    }
+    let given_up: Vec<&TaskId> = upkeep.give_up.iter().take(AT_ONCE).collect();
+    let mut still_away = BTreeSet::new();
+    for id in &given_up {
+        let Some((entry, _)) = inputs.tasks.get(*id) else {
+            continue;
+        };
+        let instance = &entry.record.instance;
+        // One that has just returned keeps its tasks.
+        if still_away.insert(instance) {
+            let seen = inputs.instances.get(instance).and_then(|i| i.registered_at);
+            txn = txn.expect(keys::instance(&inputs.cluster, instance), seen);
         }
+        let lost = TaskLost {
+            at: now,
+            reason: crate::controller::instances::reason(instance, inputs.spec.instance_lost_after),
+        };
+        txn = txn.put_json(keys::task_lost(&inputs.cluster, id), &lost);
+        booking.release(instance, id);
     }
     // What only they ran is of no use to anybody any more.
     for (hash, holders) in &inputs.overridden {
@@ -142,12 +210,6 @@ pub(super) fn record(inputs: &Inputs, upkeep: &Upkeep, epoch: &Epoch) -> Option<
             txn = txn.delete(keys::spec(hash));
         }
     }
-    // Once a task is forgotten, nobody would miss it in the books.
-    let names_gone = |instance: &InstanceId| {
-        let booked = &inputs.instances[instance].reserved.0;
-        gone.iter().any(|id| booked.contains_key(*id))
-    };
-    let with = (&inputs.cluster, &inputs.instances, &reserved);
-    (txn, _) = commit::book_some(txn, with.0, with.1, with.2, names_gone);
+    (txn, _) = booking.write_some(txn, &inputs.cluster, |id| names_gone.contains(id));
     (!txn.is_empty()).then_some((txn, gone.len()))
 }

@@ -124,9 +124,9 @@ impl Controller {
         loop {
             let now = self.clock.now();
             let look = || {
-                let inputs = Inputs::read(&self.view.read(), cluster);
+                let inputs = Inputs::read(&self.view.read(), cluster, self.since);
                 let upkeep = upkeep::plan(&inputs, now);
-                let recording = upkeep::record(&inputs, &upkeep, &self.epoch);
+                let recording = upkeep::record(&inputs, &upkeep, &self.epoch, now);
                 (upkeep, recording)
             };
             if let (upkeep, None) = look() {

@@ -455,7 +455,7 @@ metadata:
 spec:
   taskDefinition: web
   desiredCount: 1
-  capacityProviderStrategy: [{capacityProvider: a, base: 1}, {capacityProvider: b, weight: 1, base: 1}]
+  capacityProviderStrategy: [{capacityProvider: FARGATE, base: 1}, {capacityProvider: FARGATE_SPOT, weight: 1, base: 1}]
 "
     right "\
 family: web
@@ -469,7 +469,7 @@ metadata:
 spec:
   taskDefinition: web
   desiredCount: 1
-  capacityProviderStrategy: [{capacityProvider: a, base: 1}, {capacityProvider: b, weight: 1}]
+  capacityProviderStrategy: [{capacityProvider: FARGATE, base: 1}, {capacityProvider: FARGATE_SPOT, weight: 1}]
 "
 
     FILE_SYSTEM "LS0415" Error "a file system that no cluster knows"
@@ -515,5 +515,134 @@ metadata:
   name: default
 spec:
   secretProviders: [{type: directory, path: /etc/longshore/secrets}]
+"
+
+    QUERY "LS0420" Error "a cluster query expression that cannot be read"
+    why "\
+A `memberOf` constraint has an expression of ECS's Cluster Query Language: conditions joined by `and`, `or` and `not`,
+each of a subject (`attribute:NAME`, `task:group`, `runningTasksCount`, `agentConnected`, `agentVersion`,
+`ec2InstanceId`, `registeredAt`), an operator (`==`, `!=`, `>`, `>=`, `<`, `<=`, `in`, `!in`, `exists`, `!exists`, `=~`,
+`!~`) and a value. A value with spaces or signs stands in single quotes."
+    wrong "\
+family: web
+placementConstraints: [{type: memberOf, expression: \"attribute:stack = prod\"}]
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+"
+    right "\
+family: web
+placementConstraints: [{type: memberOf, expression: \"attribute:stack == prod\"}]
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+"
+
+    PLACEMENT_FIELD "LS0421" Error "a field that its placement strategy does not know"
+    why "\
+`spread` takes `instanceId` (or `host`, which is the same) or an attribute as `attribute:NAME`; `binpack` takes `cpu` or
+`memory`; `random` takes none."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  placementStrategy: [{type: spread, field: ecs.availability-zone}]
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  placementStrategy: [{type: spread, field: \"attribute:ecs.availability-zone\"}]
+"
+
+    UNKNOWN_PROVIDER "LS0422" Error "a capacity provider without instances"
+    why "\
+A capacity provider is a group of the cluster's instances here, and each instance says which one it belongs to
+(`capacityProviderName`, Longshore's own). Tasks of a provider that no instance belongs to could never be placed.
+`FARGATE` and `FARGATE_SPOT` are all instances where none names them."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  capacityProviderStrategy: [{capacityProvider: spot, weight: 1}]
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  capacityProviderStrategy: [{capacityProvider: spot, weight: 1}]
+---
+apiVersion: longshore/v1
+kind: Cluster
+metadata: {name: default}
+spec:
+  containerInstances: [{name: local, capacityProviderName: spot}]
+"
+
+    REBALANCING "LS0423" Error "rebalancing of availability zones that could never move a task"
+    why "\
+`availabilityZoneRebalancing: ENABLED` starts a task in an emptier zone and then stops one in the fullest. So the
+spread over `attribute:ecs.availability-zone` must be the first placement strategy, or there must be none, and
+`maximumPercent` must be above 100. A DAEMON has nothing to move. Without the member, services that meet this are
+rebalanced and others are not."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  availabilityZoneRebalancing: ENABLED
+  placementStrategy: [{type: binpack, field: memory}]
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  availabilityZoneRebalancing: DISABLED
+  placementStrategy: [{type: binpack, field: memory}]
 "
 }

@@ -12,6 +12,7 @@
 //! | LS03xx | the rules of one task definition                   | [`task`]   |
 //! | LS04xx | what documents say about each other                | [`cross`]  |
 //! | LS05xx | what means less here than on ECS                   | [`effect`] |
+//! | LS06xx | scenarios of `longshore simulate`                  | [`scenario`] |
 
 use std::fmt;
 
@@ -56,6 +57,7 @@ macro_rules! codes {
 pub mod cross;
 pub mod effect;
 pub mod files;
+pub mod scenario;
 pub mod shape;
 pub mod syntax;
 pub mod task;
@@ -63,13 +65,14 @@ pub mod task;
 pub use cross::*;
 pub use effect::*;
 pub use files::*;
+pub use scenario::*;
 pub use shape::*;
 pub use syntax::*;
 pub use task::*;
 
 /// Every page, in order of the codes.
 pub fn pages() -> impl Iterator<Item = &'static Page> {
-    [FILES, SYNTAX, SHAPE, TASK, CROSS, EFFECT]
+    [FILES, SYNTAX, SHAPE, TASK, CROSS, EFFECT, SCENARIO]
         .into_iter()
         .flatten()
 }
@@ -157,6 +160,7 @@ mod tests {
             ("LS03", TASK),
             ("LS04", CROSS),
             ("LS05", EFFECT),
+            ("LS06", SCENARIO),
         ] {
             assert!(pages.is_sorted_by(|a, b| a.code < b.code), "{prefix}");
             for page in pages {

@@ -229,7 +229,7 @@ spec:
   taskDefinition: web
   desiredCount: 1
   launchType: EC2
-  capacityProviderStrategy: [{capacityProvider: local}]
+  capacityProviderStrategy: [{capacityProvider: FARGATE}]
 "
     right "\
 family: web

@@ -27,6 +27,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// How long a socket or a TCP connection may take to open, TLS included.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long the other side of a TCP connection may say nothing, not even that it is there.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// No connection could be made, so nothing was sent. Travels through bollard inside an I/O error.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
@@ -133,6 +136,7 @@ impl Dialer {
             .await
             .map_err(|error| self.failed(&error))?;
         let _ = stream.set_nodelay(true);
+        notice_silence(&stream);
         Ok(stream)
     }
 
@@ -178,6 +182,21 @@ impl Dialer {
             Self::Ssh { to, .. } => Endpoint::Ssh(to.clone()).to_string(),
         }
     }
+}
+
+/// Lets a connection end whose other side is cut off: streams of events and output, and the lease, would wait for ever. Where it
+/// cannot be set, the calls' own limits have to do.
+fn notice_silence(stream: &TcpStream) {
+    use rustix::net::sockopt;
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    let _ = sockopt::set_tcp_keepidle(stream, SILENCE / 3);
+    let _ = sockopt::set_tcp_keepintvl(stream, SILENCE / 6);
+    let _ = sockopt::set_tcp_keepcnt(stream, 4);
+    #[cfg(target_os = "linux")]
+    let _ = sockopt::set_tcp_user_timeout(
+        stream,
+        1000 * u32::try_from(SILENCE.as_secs()).unwrap_or(30),
+    );
 }
 
 /// The command that reaches an engine through `ssh`: what docker itself runs, but never asking for a password, since

@@ -1,7 +1,7 @@
 //! What the process of a container does, where its command alone does not say it.
 //!
-//! Looked up when a container starts, first hit wins: the environment variable [`HINT`], a behaviour that a test set for
-//! the image, the command as [`shell`](super::shell) understands it. What nobody knows runs for ever and is healthy.
+//! Looked up when a container starts, first hit wins: the environment variable [`HINT`], the engine's [`Habits`], a behaviour
+//! that a test set for the image, the command as [`shell`](super::shell) understands it. What nobody knows runs for ever and is healthy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +16,9 @@ use crate::engine::OutputStream;
 /// `cannot start`, `ignore term`, `term CODE [after TIME]`, `healthy [after TIME]`, `unhealthy [after TIME]`,
 /// `hang [after TIME]`, `print TEXT [after TIME]`. A time is `500ms`, `5s`, `2m`.
 pub const HINT: &str = "LONGSHORE_SIMULATE";
+
+/// What containers do, by their labels and the image that they were created with; `None`: see the [module](self).
+pub type Habits = Arc<dyn Fn(&BTreeMap<String, String>, &str) -> Option<Behaviour> + Send + Sync>;
 
 /// How a process runs.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::faults::Wrong;
 use super::images::by_reference;
 use super::state::Timer;
 use super::{
-    Behaviour, Cause, ChangingCall, FaultPlan, Operation, Probe, RegistryAnswer, SimEvent,
+    Behaviour, Cause, ChangingCall, FaultPlan, Habits, Operation, Probe, RegistryAnswer, SimEvent,
     SimImage, Simulated,
 };
 use crate::engine::{ErrorKind, ObservedContainer, ObservedNetwork, ObservedVolume};
@@ -24,6 +24,11 @@ impl Simulated {
     /// From its next start on, a container of that image behaves so.
     pub fn set_behaviour(&self, image: &str, behaviour: Behaviour) {
         self.with(|state| by_reference(&mut state.behaviours, image, behaviour));
+    }
+
+    /// From its next start on, every container behaves so.
+    pub fn set_habits(&self, habits: Habits) {
+        self.with(|state| state.habits = Some(habits));
     }
 
     /// From now on the registry answers so to a pull of that reference.
@@ -124,6 +129,11 @@ impl Simulated {
     /// No call reaches the engine for that long; what runs goes on, and streams stay open.
     pub fn unreachable_for(&self, time: Duration) {
         self.with(|state| state.unreachable_until = Some(Instant::now() + time));
+    }
+
+    /// From now on calls reach the engine again.
+    pub fn reachable(&self) {
+        self.with(|state| state.unreachable_until = None);
     }
 
     /// Every event stream ends.

@@ -160,7 +160,8 @@ impl State {
         let answer = self
             .registry
             .get(&normal)
-            .or_else(|| self.registry.get(&named).filter(|_| normal.contains('@')));
+            .or_else(|| self.registry.get(&named).filter(|_| normal.contains('@')))
+            .or_else(|| self.answer_by_digest(&normal));
         match answer {
             None => Ok(self.options.pull_time),
             Some(RegistryAnswer::Found { after }) => Ok(*after),
@@ -197,17 +198,31 @@ impl State {
         }
     }
 
+    /// What was said of the tag that has this digest.
+    fn answer_by_digest(&self, normal: &str) -> Option<&RegistryAnswer> {
+        let (name, digest) = normal.split_once('@')?;
+        let mut of_repository = self
+            .registry
+            .iter()
+            .filter(|(tag, _)| repository(tag) == repository(name));
+        of_repository
+            .find(|(tag, _)| self.manifest_of(tag) == digest)
+            .map(|(_, answer)| answer)
+    }
+
+    /// The digest that a tag has by now.
+    fn manifest_of(&self, tag: &str) -> String {
+        let pushes = self.pushes.get(tag).copied().unwrap_or(0).to_string();
+        digest_of(&[b"manifest", tag.as_bytes(), pushes.as_bytes()])
+    }
+
     /// The end of a pull. What a tag points to changes only when a test pushes to it.
     pub fn pulled(&mut self, reference: &str) {
         let normal = normalise(reference);
         let repository = repository(&normal);
-        let pushes = self.pushes.get(&normal).copied().unwrap_or(0).to_string();
         let (digest, tag) = match normal.split_once('@') {
             Some((_, digest)) => (digest.to_owned(), None),
-            None => (
-                digest_of(&[b"manifest", normal.as_bytes(), pushes.as_bytes()]),
-                Some(normal.clone()),
-            ),
+            None => (self.manifest_of(&normal), Some(normal.clone())),
         };
         let pinned = format!("{repository}@{digest}");
         let id = digest_of(&[b"config", pinned.as_bytes()]);

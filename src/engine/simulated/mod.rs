@@ -37,7 +37,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use behaviour::{Behaviour, HINT, Probe, Run};
+pub use behaviour::{Behaviour, HINT, Habits, Probe, Run};
 pub use faults::{FaultPlan, Operation};
 pub use history::{Cause, ChangingCall, SimEvent, SimEventKind};
 pub use images::{RegistryAnswer, SimImage};
@@ -69,8 +69,10 @@ pub struct SimOptions {
     pub pull_time: Duration,
     /// How long a call takes that only reads.
     pub read_time: Duration,
-    /// How long a call takes that changes something; a start takes twice that.
+    /// How long a call takes that changes something.
     pub change_time: Duration,
+    /// How long the start of a container takes; `None`: twice what other changes take.
+    pub start_time: Option<Duration>,
 }
 
 impl Default for SimOptions {
@@ -86,6 +88,7 @@ impl Default for SimOptions {
             pull_time: Duration::from_secs(2),
             read_time: Duration::from_millis(2),
             change_time: Duration::from_millis(30),
+            start_time: None,
         }
     }
 }
@@ -183,11 +186,13 @@ impl Simulated {
     {
         let call = Arc::new(Call::arrive(&self.shared, operation, target)?);
         let shared = Arc::clone(&self.shared);
-        let time = self.with(|state| state.options.change_time);
-        let time = match operation {
-            Operation::StartContainer => time * 2,
-            _ => time,
-        };
+        let time = self.with(|state| {
+            let options = &state.options;
+            match operation {
+                Operation::StartContainer => options.start_time.unwrap_or(options.change_time * 2),
+                _ => options.change_time,
+            }
+        });
         let failed = call.error(ErrorKind::Unknown, "the engine failed");
         let done = tokio::spawn(async move {
             call.wait(time).await?;

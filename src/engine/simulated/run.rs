@@ -99,7 +99,9 @@ impl State {
         let invalid = |message: String| Refusal::new(ErrorKind::Invalid, message);
         let behaviour = match Behaviour::hinted(&container.env).map_err(invalid)? {
             Some(behaviour) => Some(behaviour),
-            None => self.behaviour_of(container).cloned(),
+            None => self
+                .habit_of(container)
+                .or_else(|| self.behaviour_of(container).cloned()),
         };
         if let Some(behaviour) = behaviour {
             if let Run::CannotStart { message } = &behaviour.run {
@@ -135,6 +137,11 @@ impl State {
             OnTerm::Ignore
         };
         Ok((Process::new(Arc::new(program), on_term), None))
+    }
+
+    fn habit_of(&self, container: &Container) -> Option<Behaviour> {
+        let habits = self.habits.as_ref()?;
+        habits(&container.body.labels, &container.body.image)
     }
 
     fn behaviour_of(&self, container: &Container) -> Option<&Behaviour> {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::SimOptions;
-use super::behaviour::Behaviour;
+use super::behaviour::{Behaviour, Habits};
 use super::events::Events;
 use super::faults::Faults;
 use super::health::Health;
@@ -160,6 +160,7 @@ pub(super) struct State {
     pub registry: BTreeMap<String, RegistryAnswer>,
     pub pushes: BTreeMap<String, u64>,
     pub behaviours: BTreeMap<String, Behaviour>,
+    pub habits: Option<Habits>,
     pub networks: BTreeMap<String, Network>,
     pub volumes: BTreeMap<String, Volume>,
     pub execs: BTreeMap<String, Exec>,
@@ -191,6 +192,7 @@ impl State {
             registry: BTreeMap::new(),
             pushes: BTreeMap::new(),
             behaviours: BTreeMap::new(),
+            habits: None,
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
             execs: BTreeMap::new(),

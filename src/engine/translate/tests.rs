@@ -38,7 +38,9 @@ pub(super) fn record(spec: &TaskSpec) -> TaskRecord {
         created_at: Timestamp::from_millis(1_000),
         dns_names: vec!["web".to_owned()],
         ports: Vec::new(),
+        capacity_provider: None,
         gpus: BTreeMap::new(),
+        generation: 0,
         images: BTreeMap::new(),
     }
 }

@@ -21,8 +21,9 @@ const MANAGED: Fate = Unsupported("managed instances exist on AWS only; write EC
 const TASK_LIMIT: Fate = Differs(
     "a limit on the whole task where Longshore runs on the engine's own host and may make control groups; elsewhere each container is bound by it by itself",
 );
-const NO_PROVIDERS: Fate =
-    NotYet("tasks are placed on any instance of the cluster; there are no capacity providers yet");
+const PROVIDER: Fate = Differs(
+    "a group of the cluster's instances, which name it as `capacityProviderName`; `FARGATE` and `FARGATE_SPOT` are all instances where none names them",
+);
 const BY_PROVIDERS: &str = "the cluster's `secretProviders` are asked, by the name in the ARN and then by its last part; the JSON key of an ARN counts, its version stage and version id do not";
 const NO_CONNECT: Fate = NotYet(
     "no proxy is started; services reach each other by DNS name, `<service>`, on the cluster's network",
@@ -377,9 +378,13 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
         "volumes[].configuredAtLaunch",
         Differs("an engine volume that lives as long as its task stands for the EBS volume"),
     ),
+    row("placementConstraints", Honoured),
+    row("placementConstraints[].type", Honoured),
     row(
-        "placementConstraints",
-        NotYet("tasks are placed on any ACTIVE instance with room"),
+        "placementConstraints[].expression",
+        Differs(
+            "regular expressions are Java's without look-around and references back, and match the whole value; `ec2InstanceId` is the instance's name",
+        ),
     ),
     by_value(
         "requiresCompatibilities",
@@ -423,7 +428,7 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     row(
         "enableFaultInjection",
         Differs(
-            "the cluster's `faultInjection` must allow it; only for tasks in `awsvpc`; packets are lost by iptables instead of netem",
+            "the cluster's `faultInjection` must allow it; only for tasks in `awsvpc`, on the host that Longshore runs on; packets are lost by iptables instead of netem",
         ),
     ),
     row("trustedExecutionConfiguration", Honoured),
@@ -445,10 +450,11 @@ pub(super) const SERVICE: &[Row] = &[
         "taskDefinition",
         Differs("of an ARN of AWS only the family is taken: revisions are numbered anew here"),
     ),
-    by_value(
+    row(
         "availabilityZoneRebalancing",
-        NotYet("tasks are not moved between availability zones"),
-        &[("DISABLED", Honoured)],
+        Differs(
+            "it is on unless it says DISABLED, also in an update, for services that are spread over zones before anything else and may start a task first",
+        ),
     ),
     row(
         "loadBalancers",
@@ -470,15 +476,42 @@ pub(super) const SERVICE: &[Row] = &[
         Differs("tasks run on the cluster's instances whatever it says"),
         &[("MANAGED_INSTANCES", MANAGED)],
     ),
-    row("capacityProviderStrategy", NO_PROVIDERS),
+    row("capacityProviderStrategy", Honoured),
+    row("capacityProviderStrategy[].capacityProvider", PROVIDER),
+    row("capacityProviderStrategy[].weight", Honoured),
+    row("capacityProviderStrategy[].base", Honoured),
     row("platformVersion", NoEffect("there is no Fargate here")),
     row("role", NoEffect("there is no IAM here")),
     row("deploymentConfiguration", Honoured),
     row(
         "deploymentConfiguration.deploymentCircuitBreaker",
-        NotYet(
-            "a deployment whose tasks keep failing is retried, ever more slowly, and never given up",
+        Differs(
+            "a task that runs and ends before it was counted healthy is a failed task too; what failed is not tried again until the manifest or the task definition changes, or `longshore retry` says so",
         ),
+    ),
+    row(
+        "deploymentConfiguration.deploymentCircuitBreaker.enable",
+        Honoured,
+    ),
+    row(
+        "deploymentConfiguration.deploymentCircuitBreaker.rollback",
+        Honoured,
+    ),
+    row(
+        "deploymentConfiguration.deploymentCircuitBreaker.resetOnHealthyTask",
+        Honoured,
+    ),
+    row(
+        "deploymentConfiguration.deploymentCircuitBreaker.thresholdConfiguration",
+        Honoured,
+    ),
+    row(
+        "deploymentConfiguration.deploymentCircuitBreaker.thresholdConfiguration.type",
+        Honoured,
+    ),
+    row(
+        "deploymentConfiguration.deploymentCircuitBreaker.thresholdConfiguration.value",
+        Honoured,
     ),
     row("deploymentConfiguration.maximumPercent", Honoured),
     row("deploymentConfiguration.minimumHealthyPercent", Honoured),
@@ -509,18 +542,39 @@ pub(super) const SERVICE: &[Row] = &[
         "deploymentConfiguration.canaryConfiguration",
         NotYet("it belongs to the CANARY strategy"),
     ),
+    row("deploymentConfiguration.earlySuccessCriteria", Honoured),
     row(
-        "deploymentConfiguration.earlySuccessCriteria",
-        NotYet("a deployment is done when all of its tasks are healthy and older ones are gone"),
+        "deploymentConfiguration.earlySuccessCriteria.enable",
+        Honoured,
     ),
     row(
-        "placementConstraints",
-        NotYet("tasks are placed on any ACTIVE instance with room"),
+        "deploymentConfiguration.earlySuccessCriteria.healthyPercent",
+        Honoured,
     ),
     row(
-        "placementStrategy",
-        NotYet("tasks are spread over the instances"),
+        "deploymentConfiguration.earlySuccessCriteria.sourceServiceRevisionCleanup",
+        Honoured,
     ),
+    row("placementConstraints", Honoured),
+    row("placementConstraints[].type", Honoured),
+    row(
+        "placementConstraints[].expression",
+        Differs(
+            "regular expressions are Java's without look-around and references back, and match the whole value; `ec2InstanceId` is the instance's name",
+        ),
+    ),
+    row("placementStrategy", Honoured),
+    by_value(
+        "placementStrategy[].type",
+        Honoured,
+        &[(
+            "random",
+            Differs(
+                "it looks random and follows from the names of service and instances, so that the same state gives the same plan",
+            ),
+        )],
+    ),
+    row("placementStrategy[].field", Honoured),
     row(
         "networkConfiguration",
         NoEffect(
@@ -585,16 +639,27 @@ pub(super) const CLUSTER: &[Row] = &[
         "configuration",
         NoEffect("commands in containers are not logged, and storage is the host's"),
     ),
-    row("capacityProviders", NO_PROVIDERS),
-    row("defaultCapacityProviderStrategy", NO_PROVIDERS),
+    row("capacityProviders", PROVIDER),
+    row("defaultCapacityProviderStrategy", Honoured),
+    row(
+        "defaultCapacityProviderStrategy[].capacityProvider",
+        PROVIDER,
+    ),
+    row("defaultCapacityProviderStrategy[].weight", Honoured),
+    row("defaultCapacityProviderStrategy[].base", Honoured),
     row("serviceConnectDefaults", NO_CONNECT),
     row("containerInstances", Honoured),
     row("containerInstances[].name", Honoured),
     row("containerInstances[].endpoint", Honoured),
+    row("containerInstances[].tls", Honoured),
+    row("containerInstances[].tls.certPath", Honoured),
+    row("containerInstances[].tls.verify", Honoured),
     row("containerInstances[].attributes", Honoured),
+    row("containerInstances[].capacityProviderName", Honoured),
     row("containerInstances[].status", Honoured),
     row("containerInstances[].gpus", Honoured),
     row("healthyAfterSeconds", Honoured),
+    row("instanceLostAfterSeconds", Honoured),
     row("publishAwsvpcPorts", Honoured),
     row("faultInjection", Honoured),
     row("awsRegion", Honoured),

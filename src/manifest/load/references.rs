@@ -141,12 +141,27 @@ pub(super) fn check(
         .iter()
         .filter(|entry| entry.sound)
         .filter_map(|entry| match &entry.typed {
-            Some(Typed::TaskDefinition(definition)) => Some((&entry.document, definition)),
+            Some(Typed::TaskDefinition(definition)) => Some((&entry.document, definition.as_ref())),
             _ => None,
         })
         .collect();
     let known = file_systems(entries, last_good);
     rules::file_systems::check(&definitions, &subjects, &known, found);
+    let written = of_clusters(entries, last_good, Cluster::clone);
+    for subject in &subjects {
+        let mut unknown = Vec::new();
+        rules::unknown_providers(
+            subject.document,
+            "/capacityProviderStrategy",
+            &subject.service.capacity_provider_strategy,
+            written.get(&subject.cluster),
+            &mut unknown,
+        );
+        if !unknown.is_empty() {
+            at_fault.insert(subject.document.file.path.clone());
+        }
+        found.extend(unknown);
+    }
     let mut findings = Vec::new();
     cross::check(&subjects, &clusters, &mut findings);
     for finding in findings {

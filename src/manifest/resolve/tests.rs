@@ -298,7 +298,8 @@ fn a_cluster_without_instances_is_the_local_engine() {
         ClusterSpec::named(ClusterName::new("shop"))
     );
     let two = resolved(
-        json!({"containerInstances": [{"name": "a", "status": "DRAINING"}, {"name": "b", "endpoint": "tcp://b:1"}], "healthyAfterSeconds": 1, "faultInjection": true, "awsRegion": "eu-west-1", "publishAwsvpcPorts": false,
+        json!({"containerInstances": [{"name": "a", "status": "DRAINING"}, {"name": "b", "endpoint": "tcp://b:1"},
+            {"name": "c", "endpoint": "tcp://c", "tls": {"certPath": "certs/c"}}], "healthyAfterSeconds": 1, "instanceLostAfterSeconds": 30, "faultInjection": true, "awsRegion": "eu-west-1", "publishAwsvpcPorts": false,
             "logDriverOverrides": {"awslogs": {"logDriver": "journald", "options": {"tag": "x"}}},
             "fileSystems": {"fs-1": {"nfs": "nas:/srv", "options": "nfsvers=3"}}}),
     );
@@ -311,6 +312,15 @@ fn a_cluster_without_instances_is_the_local_engine() {
         two.instances[1].endpoint,
         EngineEndpoint::Address("tcp://b:1".into())
     );
+    assert_eq!(
+        two.instances[2].endpoint,
+        EngineEndpoint::Tls {
+            address: "tcp://c".into(),
+            certificates: "certs/c".into(),
+            verify: true,
+        }
+    );
+    assert_eq!(two.instance_lost_after, 30);
     assert_eq!((two.healthy_after, two.publish_awsvpc_ports), (1, false));
     assert_eq!(two.aws_region.as_deref(), Some("eu-west-1"));
     assert!(two.fault_injection);

@@ -26,6 +26,7 @@ pub fn check(document: &Document, cluster: &Cluster, found: &mut Vec<Diagnostic>
         }
     }
     super::secrets::providers(document, cluster, found);
+    super::placement::of_cluster(document, cluster, found);
     let mut names: HashMap<&str, usize> = HashMap::new();
     let mut endpoints: HashMap<&str, usize> = HashMap::new();
     for (index, instance) in cluster.container_instances.iter().enumerate() {
@@ -33,6 +34,17 @@ pub fn check(document: &Document, cluster: &Cluster, found: &mut Vec<Diagnostic>
         let endpoint = instance.endpoint.as_deref().unwrap_or_default();
         if !endpoint.is_empty() {
             endpoint_form(document, &format!("{pointer}/endpoint"), endpoint, found);
+        }
+        if instance.tls.is_some() && !endpoint.starts_with("tcp://") {
+            found.push(
+                document
+                    .error(
+                        codes::PATTERN,
+                        document.key(&format!("{pointer}/tls")),
+                        "TLS is of `tcp://` endpoints, and this one is none".to_owned(),
+                    )
+                    .help("remove `tls`, or write `endpoint: tcp://host:2376`"),
+            );
         }
         let twice = [
             (&mut names, instance.name.as_str(), "name"),

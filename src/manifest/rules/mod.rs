@@ -10,11 +10,14 @@ pub mod fate;
 pub mod file_systems;
 mod firelens;
 mod network;
+mod placement;
 pub mod secrets;
 pub mod service;
 mod size;
 mod values;
 mod volumes;
+
+pub(super) use placement::unknown_providers;
 
 use super::document::Document;
 use super::types::TaskDefinition;
@@ -42,6 +45,7 @@ pub fn check_task_definition(
     dependencies::check(&task, found);
     volumes::check(&task, found);
     values::check(&task, found);
+    placement::of_task(document, definition, found);
     secrets::check(&task, found);
     fargate::check(&task, found);
     firelens::check(&task, found);

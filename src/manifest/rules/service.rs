@@ -1,11 +1,12 @@
 //! Rules of a service's own.
 
 use super::cluster::tags;
+use super::placement;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::manifest::document::Document;
 use crate::manifest::report::Reporting;
 use crate::manifest::resolve::{Percentages, definition_reference};
-use crate::manifest::types::{PlacementConstraintType, SchedulingStrategy, Service};
+use crate::manifest::types::{SchedulingStrategy, Service};
 
 /// Every rule of a service's own.
 pub fn check(document: &Document, service: &Service, found: &mut Vec<Diagnostic>) {
@@ -38,37 +39,8 @@ pub fn check(document: &Document, service: &Service, found: &mut Vec<Diagnostic>
         );
     }
     percentages(document, service, found);
-    providers(document, service, found);
-    for (index, constraint) in service.placement_constraints.iter().enumerate() {
-        let pointer = format!("/placementConstraints/{index}");
-        match (constraint.kind, &constraint.expression) {
-            (Some(PlacementConstraintType::DistinctInstance), Some(_)) => found.push(
-                document
-                    .error(
-                        codes::EXCLUSIVE_FIELDS,
-                        document.key(&format!("{pointer}/expression")),
-                        "`distinctInstance` takes no expression",
-                    )
-                    .related(
-                        &document.file,
-                        document.value(&format!("{pointer}/type")),
-                        "its type",
-                    )
-                    .help("remove it, or write `type: memberOf`"),
-            ),
-            (Some(PlacementConstraintType::MemberOf), None) => found.push(document.error(
-                codes::MISSING_FIELD,
-                document.value(&pointer),
-                "`expression` is missing",
-            )),
-            (None, _) => found.push(document.error(
-                codes::MISSING_FIELD,
-                document.value(&pointer),
-                "`type` is missing",
-            )),
-            _ => {}
-        }
-    }
+    placement::of_service(document, service, found);
+    rollout(document, service, found);
 }
 
 fn daemon(document: &Document, service: &Service, found: &mut Vec<Diagnostic>) {
@@ -94,6 +66,13 @@ fn daemon(document: &Document, service: &Service, found: &mut Vec<Diagnostic>) {
             "/placementStrategy",
             "a DAEMON runs on every instance, so it has no `placementStrategy`",
             "remove it",
+        );
+    }
+    if !service.capacity_provider_strategy.is_empty() {
+        wrong(
+            "/capacityProviderStrategy",
+            "a DAEMON runs on every instance, so it has no `capacityProviderStrategy`",
+            "remove it; a `memberOf` constraint chooses instances",
         );
     }
     let maximum = service
@@ -185,50 +164,48 @@ fn percentages(document: &Document, service: &Service, found: &mut Vec<Diagnosti
     );
 }
 
-fn providers(document: &Document, service: &Service, found: &mut Vec<Diagnostic>) {
-    let strategy = &service.capacity_provider_strategy;
-    if strategy.is_empty() {
+/// When a deployment has failed, and when it is done early.
+fn rollout(document: &Document, service: &Service, found: &mut Vec<Diagnostic>) {
+    let Some(written) = &service.deployment_configuration else {
         return;
-    }
-    if service.launch_type.is_some() {
+    };
+    let threshold = written
+        .deployment_circuit_breaker
+        .as_ref()
+        .and_then(|breaker| breaker.threshold_configuration.as_ref());
+    if threshold.is_some_and(|threshold| threshold.value == 0) {
+        let at = "/deploymentConfiguration/deploymentCircuitBreaker/thresholdConfiguration/value";
         found.push(
             document
                 .error(
-                    codes::EXCLUSIVE_FIELDS,
-                    document.key("/capacityProviderStrategy"),
-                    "`capacityProviderStrategy` and `launchType` exclude each other",
+                    codes::OUT_OF_BOUNDS,
+                    document.value(at),
+                    "a deployment fails after at least one failed task, and this is 0",
                 )
-                .related(&document.file, document.key("/launchType"), "the other one")
-                .help("remove one of the two"),
+                .help("write 1 or more, or `enable: false`"),
         );
     }
-    let mut with_base = strategy
-        .iter()
-        .enumerate()
-        .filter(|(_, item)| item.base.is_some_and(|base| base > 0))
-        .map(|(index, _)| document.value(&format!("/capacityProviderStrategy/{index}/base")));
-    if let (Some(first), Some(second)) = (with_base.next(), with_base.next()) {
-        found.push(
-            document
-                .error(
-                    codes::PROVIDER_SHARES,
-                    second,
-                    "only one capacity provider may have a `base`",
-                )
-                .related(&document.file, first, "the other one")
-                .help("remove one of them"),
+    let minimum = Percentages::of(service).minimum;
+    let early = written.early_success_criteria.as_ref();
+    let Some(percent) = early.and_then(|early| early.healthy_percent) else {
+        return;
+    };
+    if percent < minimum {
+        let configuration = "/deploymentConfiguration";
+        let mut diagnostic = document.error(
+            codes::OUT_OF_BOUNDS,
+            document.value(&format!("{configuration}/earlySuccessCriteria/healthyPercent")),
+            format!("`healthyPercent` is at least `minimumHealthyPercent`, which is {minimum}, and this is {percent}"),
         );
-    }
-    // A single provider without a weight gets everything, as on ECS.
-    if strategy.len() > 1 && strategy.iter().all(|item| item.weight.unwrap_or(0) == 0) {
-        found.push(
-            document
-                .error(
-                    codes::PROVIDER_SHARES,
-                    document.key("/capacityProviderStrategy"),
-                    "no capacity provider has a `weight` above 0",
-                )
-                .help("add `weight: 1` to one of them"),
-        );
+        if written.minimum_healthy_percent.is_some() {
+            diagnostic = diagnostic.related(
+                &document.file,
+                document.value(&format!("{configuration}/minimumHealthyPercent")),
+                "the other percentage",
+            );
+        }
+        found.push(diagnostic.help(format!(
+            "write {minimum} or more, or lower `minimumHealthyPercent`"
+        )));
     }
 }

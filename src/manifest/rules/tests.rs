@@ -329,31 +329,50 @@ mod of_fargate {
 mod of_a_service {
     use super::*;
 
-    const TWO_PROVIDERS: &str =
-        "desiredCount: 0\ncapacityProviderStrategy:\n  - {capacityProvider: a, weight: 1";
+    const CLUSTER: &str = "---\napiVersion: longshore/v1\nkind: Cluster\nmetadata: {name: default}\nspec:\n  containerInstances: [{name: x, capacityProviderName: a}, {name: y, endpoint: 'unix:///y', capacityProviderName: b}]\n";
 
     #[test]
     fn capacity_providers_share_in_a_way_that_adds_up() {
         let strategy = |a: &str, b: &str| {
-            let text = format!("{TWO_PROVIDERS}, {a}}}\n  - {{capacityProvider: b, {b}}}\n");
-            places(&one(&service(PLAIN, &text)))
+            let two = format!(
+                "desiredCount: 0\ncapacityProviderStrategy:\n  - {{capacityProvider: a, weight: 1, {a}}}\n  - {{{b}}}\n"
+            );
+            places(&one(&(service(PLAIN, &two) + CLUSTER)))
         };
-        assert_eq!(strategy("base: 1", "weight: 1"), ["LS0501 12:3"]);
+        let none: [&str; 0] = [];
+        assert_eq!(strategy("base: 1", "capacityProvider: b, weight: 1"), none);
         assert_eq!(
-            strategy("base: 1", "base: 2"),
-            ["LS0501 12:3", "LS0414 14:35"]
+            strategy("base: 1", "capacityProvider: b, base: 2"),
+            ["LS0414 14:35"]
         );
-        let none = "desiredCount: 0\ncapacityProviderStrategy: [{capacityProvider: a}, {capacityProvider: b}]";
+        assert_eq!(strategy("base: 1", "capacityProvider: a"), ["LS0414 14:26"]);
+        let none = "desiredCount: 0\ncapacityProviderStrategy: [{capacityProvider: a}, {capacityProvider: b}]\n";
         assert_eq!(
-            places(&one(&service(PLAIN, none))),
-            ["LS0414 12:3", "LS0501 12:3"]
+            places(&one(&(service(PLAIN, none) + CLUSTER))),
+            ["LS0414 12:3"]
         );
         let both =
-            "desiredCount: 0\nlaunchType: EC2\ncapacityProviderStrategy: [{capacityProvider: a}]";
+            "desiredCount: 0\nlaunchType: EC2\ncapacityProviderStrategy: [{capacityProvider: a}]\n";
         assert_eq!(
-            places(&one(&service(PLAIN, both))),
-            ["LS0215 13:3", "LS0501 13:3"]
+            places(&one(&(service(PLAIN, both) + CLUSTER))),
+            ["LS0215 13:3"]
         );
+    }
+
+    #[test]
+    fn a_capacity_provider_has_instances_of_the_cluster() {
+        let of = |name: &str| {
+            let text = format!(
+                "desiredCount: 0\ncapacityProviderStrategy: [{{capacityProvider: {name}}}]\n"
+            );
+            places(&one(&(service(PLAIN, &text) + CLUSTER)))
+        };
+        assert!(of("b").is_empty());
+        assert!(of("FARGATE_SPOT").is_empty());
+        assert_eq!(of("c"), ["LS0422 12:49"]);
+        let cluster = "apiVersion: longshore/v1\nkind: Cluster\nmetadata: {name: c}\nspec:\n  capacityProviders: [spot]\n  containerInstances: [{name: x, capacityProviderName: spt}]\n  defaultCapacityProviderStrategy: [{capacityProvider: spot}]\n";
+        assert_eq!(places(&one(cluster)), ["LS0422 6:56", "LS0422 7:56"]);
+        assert!(places(&one(&cluster.replace("spt", "spot"))).is_empty());
     }
 
     rules! {
@@ -366,6 +385,15 @@ mod of_a_service {
         a_daemon_has_no_count_and_no_strategy_and_no_more_than_one_task_an_instance:
             service(PLAIN, "schedulingStrategy: DAEMON\ndesiredCount: 1\ndeploymentConfiguration: {maximumPercent: 200}") => ["LS0409 12:3", "LS0409 13:29"],
             service(PLAIN, "schedulingStrategy: DAEMON\ndeploymentConfiguration: {maximumPercent: 100}");
+        a_daemon_has_no_capacity_providers:
+            service(PLAIN, "schedulingStrategy: DAEMON\ncapacityProviderStrategy: [{capacityProvider: FARGATE}]") => ["LS0409 12:3"],
+            service(PLAIN, "schedulingStrategy: DAEMON\nplacementConstraints: [{type: memberOf, expression: 'attribute:a exists'}]");
+        rebalancing_that_is_asked_for_can_move_tasks:
+            service(PLAIN, "desiredCount: 2\navailabilityZoneRebalancing: ENABLED\ndeploymentConfiguration: {minimumHealthyPercent: 50, maximumPercent: 100}") => ["LS0423 12:32"],
+            service(PLAIN, "desiredCount: 2\navailabilityZoneRebalancing: ENABLED");
+        rebalancing_is_of_services_that_are_spread_over_zones_first:
+            service(PLAIN, "desiredCount: 2\navailabilityZoneRebalancing: ENABLED\nplacementStrategy: [{type: random}]") => ["LS0423 12:32"],
+            service(PLAIN, "desiredCount: 2\nplacementStrategy: [{type: random}]");
         a_daemon_can_stop_a_task:
             service(PLAIN, "schedulingStrategy: DAEMON\ndeploymentConfiguration: {minimumHealthyPercent: 100}") => ["LS0406 12:52"],
             service(PLAIN, "schedulingStrategy: DAEMON\ndeploymentConfiguration: {minimumHealthyPercent: 99}");
@@ -388,8 +416,54 @@ mod of_a_service {
         );
         assert_eq!(
             places(&one(&wrong)),
-            ["LS0501 12:3", "LS0215 13:32", "LS0204 14:7", "LS0204 15:7"]
+            ["LS0215 13:32", "LS0204 14:7", "LS0204 15:7"]
         );
+    }
+
+    fn strategies(list: &str) -> String {
+        service(
+            PLAIN,
+            &format!("desiredCount: 1\nplacementStrategy: {list}"),
+        )
+    }
+
+    rules! {
+        a_strategy_has_a_field_that_it_knows:
+            strategies("[{type: spread, field: ecs.availability-zone}, {type: binpack, field: disk}]")
+                => ["LS0421 12:45", "LS0421 12:92"],
+            strategies("[{type: spread, field: 'attribute:rack'}, {type: spread, field: host}, {type: binpack, field: MEMORY}]");
+        a_strategy_needs_its_type_and_field:
+            strategies("[{field: cpu}, {type: spread}, {type: binpack}]") => ["LS0204 12:23", "LS0204 12:37", "LS0204 12:53"],
+            strategies("[{type: random}]");
+    }
+
+    #[test]
+    fn an_expression_that_cannot_be_read_is_pointed_at_within_its_line() {
+        let of = |expression: &str| {
+            let text =
+                format!("placementConstraints: [{{type: memberOf, expression: {expression}}}]");
+            let loaded = one(&service(PLAIN, &format!("desiredCount: 1\n{text}")));
+            let found = loaded.diagnostics.iter().find(|d| d.code == "LS0420");
+            found.map(|d| format!("{} {}", d.primary.span.column, d.message))
+        };
+        assert_eq!(of("'attribute:stack == prod'"), None);
+        assert_eq!(
+            of("'attribute:stack = prod'").as_deref(),
+            Some("72 there is no operator `=`")
+        );
+        assert_eq!(
+            of("attribute:stack exist").as_deref(),
+            Some("71 there is no operator `exist`")
+        );
+        // Written otherwise than it reads: all of it, and the character is counted.
+        assert_eq!(
+            of("\"attribute:\\x73tack = prod\"").as_deref(),
+            Some("55 there is no operator `=` (at character 17)")
+        );
+        let definition =
+            format!("placementConstraints: [{{type: memberOf, expression: a b}}]\n{PLAIN}");
+        let found = places(&one(&definition));
+        assert!(found.contains(&"LS0420 1:53".to_owned()), "{found:?}");
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub struct Cluster {
     pub settings: Vec<ClusterSetting>,
     /// How commands in containers are logged, and how storage is encrypted, on AWS.
     pub configuration: Option<ClusterConfiguration>,
-    /// Capacity providers of the cluster.
+    /// Capacity providers of the cluster: groups of its instances, which name them as `capacityProviderName`. `FARGATE` and
+    /// `FARGATE_SPOT` are all instances where none names them.
     #[serde(default)]
     pub capacity_providers: Vec<String>,
     /// What services use that name neither a launch type nor a strategy.
@@ -35,9 +36,13 @@ pub struct Cluster {
     #[serde(default)]
     #[schemars(extend("x-longshore" = true))]
     pub container_instances: Vec<ContainerInstance>,
-    /// Seconds after RUNNING until a task with no health check counts as healthy.
-    #[schemars(range(max = 3600), extend("x-longshore" = true, "default" = 40))]
+    /// Seconds after RUNNING until a task with no health check counts as healthy (ECS: 40).
+    #[schemars(range(max = 3600), extend("x-longshore" = true, "default" = 5))]
     pub healthy_after_seconds: Option<u32>,
+    /// Seconds that an instance's engine may not answer before its tasks are given up and replaced on other instances. One that
+    /// returns stops what it still runs of them before it starts anything.
+    #[schemars(range(min = 10, max = 86400), extend("x-longshore" = true, "default" = 60))]
+    pub instance_lost_after_seconds: Option<u32>,
     /// Whether ports of `awsvpc` tasks are published on the host too, at ports that the engine chooses.
     #[schemars(extend("x-longshore" = true, "default" = true))]
     pub publish_awsvpc_ports: Option<bool>,
@@ -291,10 +296,20 @@ pub struct ContainerInstance {
     /// would use.
     #[schemars(extend("x-longshore" = true))]
     pub endpoint: Option<String>,
+    /// TLS to a `tcp://` engine, with a client's certificate; absent: what `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH` say.
+    #[schemars(extend("x-longshore" = true))]
+    pub tls: Option<EngineTls>,
     /// Attributes for placement.
     #[serde(default)]
     #[schemars(extend("x-longshore" = true))]
     pub attributes: BTreeMap<String, String>,
+    /// The capacity provider that it belongs to.
+    #[schemars(
+        length(min = 1, max = 255),
+        regex(pattern = r"^[A-Za-z0-9_-]+$"),
+        extend("x-longshore" = true)
+    )]
+    pub capacity_provider_name: Option<String>,
     /// Its GPUs, as its container runtime names them (`"0"`, `GPU-8f2a…`); absent: those that NVIDIA's driver shows, where
     /// Longshore runs on the engine's own host.
     #[schemars(length(max = 64), extend("x-longshore" = true))]
@@ -302,6 +317,18 @@ pub struct ContainerInstance {
     /// `ACTIVE` takes tasks, `DRAINING` gives its tasks to others.
     #[schemars(extend("x-longshore" = true, "default" = "ACTIVE"))]
     pub status: Option<ContainerInstanceStatus>,
+}
+
+/// How an engine is spoken to with TLS.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EngineTls {
+    /// The directory with `ca.pem`, `cert.pem` and `key.pem`, named as docker does; absolute, or below the folder of manifests.
+    #[schemars(length(min = 1), extend("x-longshore" = true))]
+    pub cert_path: String,
+    /// Whether the engine's certificate must be valid for its address.
+    #[schemars(extend("x-longshore" = true, "default" = true))]
+    pub verify: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -6,8 +6,14 @@
 //! modification revision; every commit compares its epoch's key in the same transaction, so a superseded holder is refused
 //! by etcd itself.
 //!
-//! It speaks etcd's JSON gateway (on by default since etcd 3.4) over plain HTTP/1.1: no RPC stack, and no protocol compiler
-//! to build. `https://` endpoints and users with passwords are refused until they are honoured.
+//! Of several processes that may write, one leads ([`lead`](mod@lead)): `<prefix>leader` names it, and goes with its session. A
+//! store that is handed out to a leader compares that key, too, in every commit and acquisition: one that was thought dead is refused
+//! from the moment at which etcd gave its session up, before anybody else leads.
+//!
+//! A commit whose answer was lost is not sent again: it is [`StoreError::Unavailable`] with `maybe_applied`, and whoever made it
+//! looks again. Had it been applied, the guards that it was decided on no longer hold.
+//!
+//! It speaks etcd's JSON gateway (on by default since etcd 3.4) over HTTP/1.1: no RPC stack, and no protocol compiler to build.
 
 use std::sync::Arc;
 
@@ -16,46 +22,90 @@ use serde_json::{Value, json};
 
 use super::{Epoch, Guard, Item, Listing, Op, Revision, Store, StoreError, Watch, typed};
 
+mod address;
+mod failure;
 mod gateway;
+pub mod lead;
+mod tls;
 mod watch;
 mod wire;
 
-use gateway::{Failure, Gateway};
+pub use address::{Options, TlsFiles, User};
+pub use lead::{Candidate, Leader, Session};
+
+use failure::Failure;
+use gateway::Gateway;
 use wire::{Kv, RangeAnswer, TxnAnswer, decode, encode, range_end};
 
 /// The newest layout under the prefix that is known here.
 pub const FORMAT: u32 = 1;
 
+/// What a leader's fence is called where a commit is refused by it.
+const LEADER: &str = "leader";
+
 /// Keys a page of a listing.
 const PAGE: usize = 256;
 
-/// Where the store is in etcd.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// `http://host:port`, at least one; they are tried in order.
-    pub endpoints: Vec<String>,
-    /// What every key begins with, for example `longshore/`.
-    pub prefix: String,
-}
+/// The oldest etcd whose gateway is at `/v3`.
+const OLDEST: (u32, u32) = (3, 4);
 
 /// A store in etcd.
 #[derive(Debug)]
 pub struct Etcd {
     gateway: Arc<Gateway>,
     prefix: String,
+    place: String,
+    /// The revision at which we began to lead; `None`: whoever holds an epoch may write.
+    term: Option<Revision>,
 }
 
 impl Etcd {
-    /// Connects, and refuses a layout that is newer than this.
+    /// Connects, and refuses an etcd that is too old and a layout that is newer than this.
     pub async fn connect(options: Options) -> Result<Arc<Self>, StoreError> {
-        let gateway = Gateway::new(&options.endpoints)
-            .map_err(|message| Failure::refused(message).into_error("connecting to etcd"))?;
+        const OPERATION: &str = "connecting to etcd";
+        let failed = |failure: Failure| failure.into_error(OPERATION);
+        let gateway = Gateway::new(&options).map_err(|why| failed(Failure::refused(why)))?;
+        let version = gateway.version().await.map_err(failed)?;
+        if is_too_old(&version) {
+            return Err(failed(Failure::refused(format!(
+                "etcd {version} is too old: Longshore needs {}.{} or newer",
+                OLDEST.0, OLDEST.1
+            ))));
+        }
         let store = Self {
             gateway: Arc::new(gateway),
+            place: options.to_string(),
             prefix: options.prefix,
+            term: None,
         };
         store.check_format().await?;
         Ok(Arc::new(store))
+    }
+
+    /// Where it is, for people: `etcd://host:2379/longshore`.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// A value that is kept beside the tree, so that no dump and no backup has it: the one that is there, else `fresh`.
+    pub async fn keep_secret(&self, name: &str, fresh: &str) -> Result<String, StoreError> {
+        let key = format!("{}secrets/{name}", self.prefix);
+        let body = json!({
+            "compare": [absent(&key)],
+            "success": [put(&key, fresh.as_bytes())],
+            "failure": [get(&key)],
+        });
+        let answer = self.txn(&body, "keeping a secret in etcd").await?;
+        let Some(kv) = answer.kv(0) else {
+            return Ok(fresh.to_owned());
+        };
+        let text = decode(&kv.value)
+            .ok()
+            .and_then(|b| String::from_utf8(b).ok());
+        text.ok_or_else(|| StoreError::Corrupt {
+            key,
+            message: "it is no text".to_owned(),
+        })
     }
 
     /// Makes etcd forget its history up to `revision`: watches from before it are told `Compacted`. etcd usually does this
@@ -115,8 +165,27 @@ impl Etcd {
         answer.map_err(|failure| failure.maybe_applied().into_error(operation))
     }
 
-    /// Why a transaction was not applied, from what etcd read instead: the epoch's key, then each guard's, in order.
+    fn leader_key(&self) -> String {
+        format!("{}leader", self.prefix)
+    }
+
+    /// Why a leader's transaction was not applied if that is why, from what etcd read of the leader's key at that place.
+    fn deposed(&self, answer: &TxnAnswer, place: usize) -> Option<StoreError> {
+        let ours = self.term?;
+        let held = answer.kv(place).map_or(0, |kv| kv.create_revision);
+        (held != ours).then(|| StoreError::Superseded {
+            name: LEADER.to_owned(),
+            held,
+            ours,
+        })
+    }
+
+    /// Why a transaction was not applied, from what etcd read instead: the epoch's key, then each guard's, in order, then the
+    /// leader's.
     fn refusal(&self, epoch: &Epoch, guards: &[Guard], answer: &TxnAnswer) -> StoreError {
+        if let Some(deposed) = self.deposed(answer, guards.len() + 1) {
+            return deposed;
+        }
         let name = self.epoch_key(&epoch.name);
         let held = match answer.kv(0).map(|kv| number(&name, kv)) {
             None => 0,
@@ -213,15 +282,23 @@ impl Store for Etcd {
                 Some(kv) => (number(&key, kv)?, unchanged(&key, kv.mod_revision)),
             };
             let number = held + 1;
+            let leader = self.leader_key();
+            let mut compare = vec![guard];
+            compare.extend(self.term.map(|term| created(&leader, term)));
             let body = json!({
-                "compare": [guard],
+                "compare": compare,
                 "success": [put(&key, number.to_string().as_bytes())],
+                "failure": [get(&leader)],
             });
-            if self.txn(&body, OPERATION).await?.succeeded {
+            let answer = self.txn(&body, OPERATION).await?;
+            if answer.succeeded {
                 return Ok(Epoch {
                     name: name.to_owned(),
                     number,
                 });
+            }
+            if let Some(deposed) = self.deposed(&answer, 0) {
+                return Err(deposed);
             }
         }
     }
@@ -243,6 +320,11 @@ impl Store for Etcd {
                 Guard::Absent(_) => absent(&key),
                 Guard::Unchanged(_, revision) => unchanged(&key, *revision),
             });
+        }
+        if let Some(term) = self.term {
+            let leader = self.leader_key();
+            failure.push(get_revision(&leader));
+            compare.push(created(&leader, term));
         }
         let ops = typed::last_per_key(ops);
         let mut success: Vec<Value> = ops
@@ -324,6 +406,13 @@ fn unchanged(key: &str, revision: Revision) -> Value {
     })
 }
 
+fn created(key: &str, revision: Revision) -> Value {
+    json!({
+        "key": encode(key.as_bytes()), "target": "CREATE", "result": "EQUAL",
+        "create_revision": revision.to_string(),
+    })
+}
+
 fn holds(key: &str, value: &[u8]) -> Value {
     json!({
         "key": encode(key.as_bytes()), "target": "VALUE", "result": "EQUAL",
@@ -345,4 +434,33 @@ fn get(key: &str) -> Value {
 
 fn get_revision(key: &str) -> Value {
     json!({"request_range": {"key": encode(key.as_bytes()), "keys_only": true}})
+}
+
+/// Whether that version's gateway is not the one we speak. What cannot be read is let through: etcd's answers will tell.
+fn is_too_old(version: &str) -> bool {
+    let mut parts = version.split('.').map(str::parse::<u32>);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < OLDEST,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_etcd_before_3_4_is_too_old() {
+        for (version, old) in [
+            ("2.3.8", true),
+            ("3.3.27", true),
+            ("3.4.0", false),
+            ("3.5.21", false),
+            ("3.10.0-rc.1", false),
+            ("4.0.0", false),
+            ("main", false),
+        ] {
+            assert_eq!(is_too_old(version), old, "{version}");
+        }
+    }
 }

@@ -7,7 +7,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::json;
 
-use super::gateway::{Failure, Gateway};
+use super::failure::Failure;
+use super::gateway::Gateway;
 use super::item;
 use super::wire::{WatchAnswer, WatchLine, encode, range_end};
 use crate::store::{Change, Commit, Revision, StoreError, Watch, WatchEvent};

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer};
 
-use super::gateway::Failure;
+use super::failure::Failure;
 use crate::store::Revision;
 
 #[derive(Debug, Default, Deserialize)]
@@ -20,6 +20,11 @@ pub(super) struct Kv {
     pub(super) value: String,
     #[serde(default, deserialize_with = "number")]
     pub(super) mod_revision: Revision,
+    #[serde(default, deserialize_with = "number")]
+    pub(super) create_revision: Revision,
+    /// The lease that it goes with; 0: none.
+    #[serde(default, deserialize_with = "number")]
+    pub(super) lease: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,6 +57,27 @@ impl TxnAnswer {
         let range = self.responses.get(index)?.response_range.as_ref()?;
         range.kvs.first()
     }
+}
+
+/// A lease that was granted.
+#[derive(Debug, Deserialize)]
+pub(super) struct LeaseAnswer {
+    #[serde(rename = "ID", deserialize_with = "number")]
+    pub(super) id: u64,
+}
+
+/// The one line that answers a lease's keep-alive.
+#[derive(Debug, Deserialize)]
+pub(super) struct KeptAlive {
+    pub(super) result: Option<KeptAliveResult>,
+    pub(super) error: Option<serde_json::Value>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct KeptAliveResult {
+    /// Seconds; nothing once the lease is gone.
+    #[serde(default, rename = "TTL", deserialize_with = "number")]
+    pub(super) ttl: u64,
 }
 
 /// A line of a watch.

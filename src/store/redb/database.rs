@@ -215,6 +215,22 @@ impl Database {
         Ok(())
     }
 
+    /// Makes an empty store hold what was listed of another, as of that one's revision.
+    pub(super) fn fill(&mut self, listing: &Listing) -> Result<(), Failure> {
+        let txn = self.database()?.begin_write()?;
+        {
+            let mut tables = Tables::open(&txn)?;
+            for item in &listing.items {
+                let value = (item.revision, item.value.as_slice());
+                tables.items.insert(item.key.as_str(), value)?;
+            }
+            tables.about.insert("revision", listing.revision)?;
+        }
+        txn.commit()?;
+        self.about.revision = listing.revision;
+        Ok(())
+    }
+
     fn database(&self) -> Result<&::redb::Database, Failure> {
         self.open.as_ref().ok_or_else(|| Failure {
             message: "it is not open".to_owned(),

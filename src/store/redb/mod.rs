@@ -30,7 +30,7 @@ mod storage;
 mod faults;
 
 pub use database::FORMAT;
-pub use offline::{backup, dump, dump_listing, read_dump};
+pub use offline::{backup, dump, dump_listing, read_dump, write_new};
 
 use database::{Database, Failure, Group, Outcome, Write};
 use storage::{FileAt, Open};

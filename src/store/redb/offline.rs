@@ -107,6 +107,15 @@ pub(super) fn copy(database: &mut Database, to: &Path) -> Result<Revision, Store
         })
 }
 
+/// Writes a listing of another store to the file `to`, which must not exist, with its revision.
+pub fn write_new(listing: &Listing, to: &Path) -> Result<(), StoreError> {
+    let mut empty = Database::open(Box::new(Image(Vec::new())), "a new store".to_owned())?;
+    empty
+        .fill(listing)
+        .map_err(|failure| failure.into_error("copying the store", "a new store"))?;
+    copy(&mut empty, to).map(|_| ())
+}
+
 /// The file's content, in memory: redb would repair a file that was not closed properly by writing to it.
 fn read(path: &Path) -> Result<Database, StoreError> {
     let path = if path.is_dir() {

@@ -3,6 +3,10 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+mod diff;
+mod plan;
+mod set_image;
+
 const BROKEN: &str = "apiVersion: longshore/v1
 kind: Service
 metadata:
@@ -143,6 +147,15 @@ fn a_simulated_engine_converges_with_no_docker_and_says_that_nothing_real_runs()
     assert!(stderr.contains("nothing real runs"), "{stderr}");
 }
 
+#[test]
+fn apply_on_an_engine_that_does_not_answer_is_not_steady() {
+    let home = Home::new();
+    home.run(&["init", "new"]);
+    let (code, _, stderr) = home.run(&["apply", "new", "--timeout", "4"]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("waiting for the engine"), "{stderr}");
+}
+
 /// A Longshore on a simulated engine, found as users' are: by its own runtime directory and no variable.
 struct Simulated<'h> {
     home: &'h Home,
@@ -174,6 +187,31 @@ impl<'h> Simulated<'h> {
             .env_remove("LONGSHORE_SOCKET")
             .env_remove("LONGSHORE_STATE_DIR");
         command
+    }
+
+    /// What it says of another folder than its own: its socket is named.
+    fn ask_of(&self, arguments: &[&str]) -> (i32, String, String) {
+        let runtime = self.home.path().join("runtime/longshore");
+        let sockets = std::fs::read_dir(runtime).expect("a folder").flatten();
+        let socket = sockets
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|e| e == "sock"))
+            .expect("a socket");
+        let mut all = arguments.to_vec();
+        let socket = socket.display().to_string();
+        all.extend(["--socket", &socket]);
+        self.ask(&all)
+    }
+
+    /// Waits until the service is as the folder says, and has come to rest.
+    fn at_rest(&self, service: &str) {
+        for _ in 0..600 {
+            if self.ask(&["diff", service, "--exit-code"]).0 == 0 {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("{:?}", self.ask(&["diff", service]));
     }
 
     fn ask(&self, arguments: &[&str]) -> (i32, String, String) {
@@ -248,6 +286,12 @@ fn scale_names_the_line_to_edit_and_changes_nothing() {
     assert_eq!(code, 0, "{stderr}");
     assert_eq!(stdout.trim(), "manifests/web.yaml:7:3");
     assert!(stderr.contains("write 5"), "{stderr}");
+    let (code, stdout, stderr) = home.run(&["scale", "web", "5", "--write"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(stdout, "manifests/web.yaml:7:17 3 → 5\n");
+    let text =
+        std::fs::read_to_string(home.path().join("manifests/web.yaml")).expect("it is there");
+    assert!(text.contains("  desiredCount: 5\n"), "{text}");
 }
 
 #[test]
@@ -270,7 +314,12 @@ fn bad_usage_is_2_and_help_is_0() {
     let home = Home::new();
     assert_eq!(home.run(&["validate", "--format", "prose"]).0, 2);
     assert_eq!(home.run(&["--help"]).0, 0);
-    assert_eq!(home.run(&["completions", "bash"]).0, 0);
+    let (code, script, _) = home.run(&["completions", "bash"]);
+    assert_eq!(code, 0);
+    for verb in ["set-image", "diff", "rollout", "retry", "suspend", "resume"] {
+        assert!(script.contains(verb), "{verb}");
+        assert_eq!(home.run(&[verb, "--help"]).0, 0, "{verb}");
+    }
     let (code, stdout, _) = home.run(&["explain", "LS0201"]);
     assert_eq!(code, 0);
     assert!(stdout.starts_with("LS0201"), "{stdout}");

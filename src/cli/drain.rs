@@ -1,0 +1,104 @@
+//! `longshore drain INSTANCE…` and `longshore activate INSTANCE…`, by ECS's own UpdateContainerInstancesState.
+
+use serde_json::{Value, json};
+
+use super::client_common::{failure, fetch, find};
+use super::output::{line, message};
+use super::{CommandResult, Failure, Globals};
+use crate::api::kinds::Kind;
+
+/// Arguments of `drain` and `activate`.
+#[derive(Debug, clap::Args)]
+pub struct DrainArgs {
+    /// Container instances, by name
+    #[arg(value_name = "INSTANCE", required = true, num_args = 1..=10)]
+    instances: Vec<String>,
+}
+
+/// Takes no new tasks to them, and moves those of services away as their percentages allow.
+pub async fn drain(args: &DrainArgs, globals: &Globals) -> CommandResult {
+    set(args, "DRAINING", globals).await
+}
+
+/// Lets them take tasks again.
+pub async fn activate(args: &DrainArgs, globals: &Globals) -> CommandResult {
+    set(args, "ACTIVE", globals).await
+}
+
+async fn set(args: &DrainArgs, status: &str, globals: &Globals) -> CommandResult {
+    let client = find(globals).await?;
+    let cluster = match &globals.cluster {
+        Some(cluster) => cluster.clone(),
+        None => only_cluster(&client, args, globals).await?,
+    };
+    let input = json!({"cluster": cluster, "containerInstances": args.instances, "status": status});
+    let answer = client
+        .ecs("UpdateContainerInstancesState", &input)
+        .await
+        .map_err(failure)?;
+    let list = |member: &str| answer[member].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for instance in list("containerInstances") {
+        let arn = text(&instance["containerInstanceArn"]);
+        let name = arn.rsplit('/').next().unwrap_or_default();
+        line(name);
+        let left = instance["runningTasksCount"].as_u64().unwrap_or_default()
+            + instance["pendingTasksCount"].as_u64().unwrap_or_default();
+        message(&match status {
+            "ACTIVE" => format!("{name} takes tasks"),
+            _ if left == 0 => format!("{name} is drained: no task is on it"),
+            _ => format!(
+                "{name} takes no new tasks; {left} are on it, and those of services are replaced elsewhere (longshore describe \
+instance {name})"
+            ),
+        });
+    }
+    let failures = list("failures");
+    if failures.is_empty() {
+        message("this holds until the cluster's manifest is given another `status` for it");
+        return Ok(());
+    }
+    let said: Vec<String> = failures
+        .iter()
+        .map(|f| {
+            let arn = text(&f["arn"]);
+            let name = arn.rsplit('/').next().unwrap_or_default().to_owned();
+            match f["detail"].as_str() {
+                Some(detail) => format!("{name}: {detail}"),
+                None => format!("there is no container instance {name} in cluster {cluster}"),
+            }
+        })
+        .collect();
+    Err(Failure::findings(said.join("\n")))
+}
+
+/// The one cluster that has all of them.
+async fn only_cluster(
+    client: &crate::api::client::Client,
+    args: &DrainArgs,
+    globals: &Globals,
+) -> Result<String, Failure> {
+    let all = fetch(client, Kind::ContainerInstance, globals, false).await?;
+    let mut clusters: Vec<String> = all
+        .iter()
+        .filter(|document| args.instances.contains(&document.metadata.name))
+        .map(|document| text_of(&document.status, "cluster"))
+        .collect();
+    clusters.sort();
+    clusters.dedup();
+    match clusters.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Failure::findings(format!(
+            "there is no container instance {} (longshore get instances)",
+            args.instances.join(", ")
+        ))),
+        several => Err(Failure::findings(format!(
+            "clusters {} have instances of that name; choose one with --cluster",
+            several.join(" and ")
+        ))),
+    }
+}
+
+fn text_of(status: &Value, member: &str) -> String {
+    status[member].as_str().unwrap_or_default().to_owned()
+}
