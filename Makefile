@@ -1,5 +1,5 @@
 # The two commands that do everything:   make demo   and   make test
-.PHONY: demo test sim build lint fmt bless bench docs clean
+.PHONY: demo test sim properties build lint fmt bless bench docs clean
 
 build:
 	cargo build --release
@@ -16,6 +16,11 @@ test:
 SEEDS ?= 2000
 sim:
 	LONGSHORE_SIM_SEEDS=$(SEEDS) cargo test --test simulation -- --nocapture
+
+## New random cases for every property of the deciding code; a failing one is kept in proptest-regressions/.
+CASES ?= 5000
+properties:
+	PROPTEST_CASES=$(CASES) cargo test --lib -- properties
 
 lint:
 	cargo fmt --check

@@ -2,9 +2,9 @@
 //! are too many.
 //!
 //! A failed task is one that ended by itself, or was stopped because its health check fails, before it was ever counted
-//! healthy; what decides are the times that its agent reported, not whether anybody saw it RUNNING. Each counts once. Tasks
-//! that vanished with their instance, or that somebody stopped, do not. Where the manifest has no breaker, they are
-//! counted all the same, and nothing comes of it.
+//! healthy; what decides are the times that its agent reported, not whether anybody saw it RUNNING. Each counts once, for the
+//! deployment that started it. Tasks that vanished with their instance, or that somebody stopped, do not. Where the manifest has
+//! no breaker, they are counted all the same, and nothing comes of it.
 
 use super::events;
 use super::observe::Phase;
@@ -76,8 +76,9 @@ pub(super) fn count(draft: &mut Draft<'_>, at: usize, why: &str, recoveries: &Re
     let Some(deployment) = draft.record.deployments.iter_mut().find(|d| d.owns(task)) else {
         return;
     };
-    // What was given up is not counted any further.
-    if infrastructure || deployment.rollout == RolloutState::Failed {
+    // What was given up is not counted any further, and what an earlier attempt at the same had started says nothing of this one.
+    let started = task.deployment.as_ref() == Some(&deployment.id);
+    if infrastructure || !started || deployment.rollout == RolloutState::Failed {
         return;
     }
     let primary = deployment.status == DeploymentStatus::Primary;

@@ -1,10 +1,10 @@
 //! Rules of what rollouts say, of those that people steer, and of what is remembered of them (semantics §3b, §4.27, 28, 37).
 
 use super::rollouts::{alive, asked, checked, crash_all, crash_loop, guarded, now_basis, record};
-use super::testing::{World, task_spec};
+use super::testing::{World, task_spec, with_health_check};
 use crate::model::{
     CircuitBreaker, DeploymentStatus, DesiredStatus, EarlySuccess, HealthStatus, Pause, Restart,
-    Retry, RolloutState, ServiceDeploymentStatus, Threshold, Undo,
+    Retry, RolloutState, SchedulingStrategy, ServiceDeploymentStatus, Threshold, Undo,
 };
 
 #[test]
@@ -25,6 +25,38 @@ fn a_retry_starts_what_failed_again_as_another_deployment() {
     world.steady();
     assert_eq!(alive(&world, "b"), 1);
     assert!(record(&world).failure().is_none());
+}
+
+#[test]
+fn what_the_failed_attempt_of_a_daemon_left_does_not_fail_its_retry() {
+    let mut world = guarded(0, with_health_check(task_spec("a")), false, 1);
+    world.manifest().scheduling = SchedulingStrategy::Daemon;
+    world.percentages(0, 100);
+    world.add_instance("other");
+    world.steady();
+    world.deploy(2, with_health_check(task_spec("b")));
+    world.settle();
+    world.stop_all();
+    world.settle();
+    world.run_all();
+    let hash = world.spec.hash();
+    let new = world.ids(|task| task.record.spec == hash);
+    world.exit(&new[0], 1);
+    world.settle();
+    let log = |world: &World| world.log.join("\n");
+    assert!(record(&world).failure().is_some(), "{}", log(&world));
+    let failed = record(&world).deployments[0].id.clone();
+    world.health(&new[1], HealthStatus::Unhealthy);
+    world.overrides.retry = Some(Retry {
+        basis: now_basis(&world),
+        asked: asked(),
+    });
+    world.settle();
+    let primary = &record(&world).deployments[0];
+    assert_ne!(primary.id, failed);
+    assert_eq!(primary.failed_tasks, 0, "{}", log(&world));
+    world.steady();
+    assert_eq!(alive(&world, "b"), 2);
 }
 
 #[test]
