@@ -826,7 +826,7 @@ async fn rough_life(seed: u64) {
     }
     let mut seen = BTreeSet::new();
     for container in engine.containers() {
-        let task = TaskId::new(&container.labels[labels::TASK]);
+        let task = TaskId::new(container.labels[labels::TASK].as_str());
         let name = container.labels[labels::CONTAINER].clone();
         assert!(
             !deleted.contains(&task),
@@ -847,7 +847,7 @@ async fn rough_life(seed: u64) {
         );
     }
     for volume in engine.volumes() {
-        let task = TaskId::new(&volume.labels[labels::TASK]);
+        let task = TaskId::new(volume.labels[labels::TASK].as_str());
         assert!(
             !deleted.contains(&task),
             "seed {seed}: {} is left over",

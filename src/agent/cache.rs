@@ -50,7 +50,7 @@ pub(super) fn identity(labels_: &BTreeMap<String, String>) -> Option<(TaskId, &s
     }
     let task = labels_.get(labels::TASK)?;
     let container = labels_.get(labels::CONTAINER)?;
-    Some((TaskId::new(task), container))
+    Some((TaskId::new(task.as_str()), container))
 }
 
 /// What to do about an event.

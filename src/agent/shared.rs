@@ -323,7 +323,7 @@ impl Volumes {
     pub fn list(&self, listed: &[ObservedVolume]) {
         for volume in listed {
             if let Some(task) = volume.labels.get(labels::TASK) {
-                self.add(&TaskId::new(task), &volume.name);
+                self.add(&TaskId::new(task.as_str()), &volume.name);
             }
         }
     }

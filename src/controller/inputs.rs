@@ -85,9 +85,7 @@ impl Targets {
                     .map(move |name| (cluster.clone(), name.clone()))
             });
         let recorded = state.services.keys().cloned();
-        let left = state.tasks.iter().filter_map(|((cluster, _), task)| {
-            Some((cluster.clone(), task.record.service.clone()?))
-        });
+        let left = state.services_with_tasks().cloned();
         declared.chain(recorded).chain(left).collect()
     }
 

@@ -1,6 +1,7 @@
 //! Taking a folder's content in: task definitions get their numbers, clusters and their instances' wanted states are
 //! written down. Pure: the commits are returned.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -28,9 +29,10 @@ pub(super) fn register(
         written: BTreeSet::new(),
         parts: Vec::new(),
     };
-    let highest = highest_numbers(state);
+    // That is looked for among all tasks, and only where there is a new definition.
+    let highest = LazyCell::new(|| highest_numbers(state));
     for (family, (definition, _)) in &desired.task_definitions {
-        let highest = highest.get(family).copied().unwrap_or(0);
+        let highest = || highest.get(family).copied().unwrap_or(0);
         registrar.definition(family, definition, highest);
     }
     if !desired.incomplete {
@@ -66,7 +68,12 @@ struct Registrar<'a> {
 }
 
 impl Registrar<'_> {
-    fn definition(&mut self, family: &Family, definition: &RegisteredDefinition, highest: u32) {
+    fn definition(
+        &mut self,
+        family: &Family,
+        definition: &RegisteredDefinition,
+        highest: impl FnOnce() -> u32,
+    ) {
         let bound = |revision| crate::model::RevisionRef {
             family: family.clone(),
             revision,

@@ -15,12 +15,12 @@ pub struct Registered {
 
 /// The revision of a definition with the content `hash`: the newest known one that is equal, else the next number.
 ///
-/// `existing` are all revisions of the family ever registered, those that are INACTIVE included; `highest_seen` is the
-/// highest number that anything else speaks of, such as tasks that outlived a lost store.
+/// `existing` are all revisions of the family ever registered, those that are INACTIVE included; `highest_seen` tells the
+/// highest number that anything else speaks of, such as tasks that outlived a lost store. It is asked for a new number only.
 pub fn register(
     family: &Family,
     existing: &BTreeMap<u32, SpecHash>,
-    highest_seen: u32,
+    highest_seen: impl FnOnce() -> u32,
     hash: &SpecHash,
 ) -> Registered {
     let equal = existing.iter().rev().find(|(_, known)| *known == hash);
@@ -28,7 +28,7 @@ pub fn register(
         Some((number, _)) => (*number, false),
         None => {
             let last = existing.keys().next_back().copied().unwrap_or(0);
-            (last.max(highest_seen) + 1, true)
+            (last.max(highest_seen()) + 1, true)
         }
     };
     Registered {
@@ -51,7 +51,7 @@ mod tests {
     }
 
     fn registered(all: &[(u32, &str)], highest: u32, hash: &str) -> (u32, bool) {
-        let found = register(&"web".into(), &known(all), highest, &SpecHash::new(hash));
+        let found = register(&"web".into(), &known(all), || highest, &SpecHash::new(hash));
         (found.revision.revision, found.new)
     }
 

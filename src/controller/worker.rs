@@ -26,7 +26,6 @@ use super::commit;
 use super::inputs::{Inputs, Targets};
 use super::queue::Queue;
 use super::registrar;
-use super::standalone;
 use crate::clock::{SharedClock, SharedIds};
 use crate::model::{ClusterName, Desired, NoticeKind, Timestamp};
 use crate::store::state::ServiceKey;
@@ -183,15 +182,23 @@ impl Controller {
 
     /// Plans one service and records the plan, until there is nothing left to record now. Returns when to look again.
     async fn pass(&self, targets: &Targets, key: &ServiceKey) -> Result<Option<Timestamp>, Halt> {
+        let mut books = false;
         loop {
             let now = self.clock.now();
-            let read = || Inputs::read(&self.view.read(), targets, key);
-            let mut inputs = read().watched_since(self.since);
+            let read = || Inputs::read(&self.view.read(), targets, key).watched_since(self.since);
+            // A plan that was made without the books in hand, and then needs them, has to be made again.
+            let mut booking = match books {
+                true => Some(self.booking.lock().await),
+                false => self.booking.try_lock().ok(),
+            };
+            let mut inputs = read();
             let mut plan = inputs.plan(now);
-            let mut booking = None;
-            if commit::books(&inputs, &plan) {
+            books = commit::books(&inputs, &plan);
+            if !books {
+                booking = None;
+            } else if booking.is_none() {
                 booking = Some(self.booking.lock().await);
-                inputs = read().watched_since(self.since);
+                inputs = read();
                 plan = inputs.plan(now);
             }
             let recording = commit::record(&inputs, plan, &self.epoch, self.ids.as_ref(), now);
@@ -493,9 +500,8 @@ impl Run<'_> {
 /// Everything that there is to look at.
 fn subjects(targets: &Targets, state: &State) -> Vec<Subject> {
     let services = targets.services(state).into_iter().map(Subject::Service);
-    let standalone = standalone::clusters(state)
-        .into_iter()
-        .map(Subject::Standalone);
+    let standalone = state.clusters_with_standalone_tasks().cloned();
+    let standalone = standalone.map(Subject::Standalone);
     services.chain(standalone).collect()
 }
 

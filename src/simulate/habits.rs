@@ -80,7 +80,7 @@ impl Moods {
 
     fn role<'s>(&'s self, of: &'s BTreeMap<String, String>) -> Option<(&'s Role, &'s str)> {
         let container = of.get(labels::CONTAINER)?;
-        let hash = SpecHash::new(of.get(labels::SPEC_HASH)?);
+        let hash = SpecHash::new(of.get(labels::SPEC_HASH)?.as_str());
         let role = self.roles.get(&(hash, container.clone()))?;
         Some((role, container))
     }

@@ -499,7 +499,7 @@ impl<'a> Reader<'a> {
         let (Some(id), Some(container)) = (label(labels::TASK), label(labels::CONTAINER)) else {
             return;
         };
-        let id = TaskId::new(id);
+        let id = TaskId::new(id.as_str());
         let Some(task) = self.tasks.get_mut(&id) else {
             return;
         };

@@ -164,6 +164,7 @@ pub struct State {
     pub corrupt: BTreeMap<String, CorruptValue>,
     orphans: BTreeMap<TaskKey, Orphan>,
     by_service: BTreeMap<ServiceKey, BTreeSet<TaskId>>,
+    standalone: BTreeMap<ClusterName, BTreeSet<TaskId>>,
     by_instance: BTreeMap<InstanceKey, BTreeSet<TaskId>>,
     /// Tasks that were given up with their instance.
     lost: BTreeMap<InstanceKey, BTreeSet<TaskId>>,
@@ -203,6 +204,24 @@ impl State {
     /// A cluster's instance.
     pub fn instance(&self, cluster: &ClusterName, id: &InstanceId) -> Option<&InstanceEntry> {
         self.instances.get(&(cluster.clone(), id.clone()))
+    }
+
+    /// The services that have tasks, also where nothing else is known of them; costs only what they are.
+    pub fn services_with_tasks(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.by_service.keys()
+    }
+
+    /// The clusters that have standalone tasks; costs only what they are.
+    pub fn clusters_with_standalone_tasks(&self) -> impl Iterator<Item = &ClusterName> {
+        self.standalone.keys()
+    }
+
+    /// The tasks of a cluster that belong to no service, by id; costs only what they are.
+    pub fn standalone_tasks(
+        &self,
+        cluster: &ClusterName,
+    ) -> impl Iterator<Item = (&TaskId, &TaskEntry)> {
+        self.pick(cluster, self.standalone.get(cluster))
     }
 
     /// The tasks of a service, by id; costs only what they are, however many others there are.
@@ -484,11 +503,12 @@ impl State {
         Touched::default()
     }
 
-    fn index(&mut self, (_, id): &TaskKey, touched: &Touched) {
-        if let Some(service) = &touched.service {
-            let ids = self.by_service.entry(service.clone()).or_default();
-            ids.insert(id.clone());
-        }
+    fn index(&mut self, (cluster, id): &TaskKey, touched: &Touched) {
+        let of = match &touched.service {
+            Some(service) => self.by_service.entry(service.clone()).or_default(),
+            None => self.standalone.entry(cluster.clone()).or_default(),
+        };
+        of.insert(id.clone());
         if let Some(instance) = &touched.instance {
             let ids = self.by_instance.entry(instance.clone()).or_default();
             ids.insert(id.clone());
@@ -505,8 +525,9 @@ impl State {
         }
     }
 
-    fn unindex(&mut self, (_, id): &TaskKey, touched: &Touched) {
+    fn unindex(&mut self, (cluster, id): &TaskKey, touched: &Touched) {
         take(&mut self.by_service, touched.service.as_ref(), id);
+        take(&mut self.standalone, Some(cluster), id);
         take(&mut self.by_instance, touched.instance.as_ref(), id);
         take(&mut self.lost, touched.instance.as_ref(), id);
     }

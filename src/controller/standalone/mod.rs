@@ -16,4 +16,3 @@ mod worker;
 
 pub use request::{NotPlaced, RunError, RunOutcome, RunRequest, StopError};
 pub use upkeep::MOST_KEPT;
-pub(super) use upkeep::clusters;

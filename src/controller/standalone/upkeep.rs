@@ -31,18 +31,10 @@ pub(super) struct Inputs {
     overridden: BTreeMap<SpecHash, BTreeSet<TaskId>>,
 }
 
-/// Every cluster that has a standalone task.
-pub(in crate::controller) fn clusters(state: &State) -> BTreeSet<ClusterName> {
-    let standalone = |entry: &TaskEntry| entry.record.service.is_none();
-    let of = state.tasks.iter().filter(|(_, entry)| standalone(entry));
-    of.map(|((cluster, _), _)| cluster.clone()).collect()
-}
-
 impl Inputs {
     pub fn read(state: &State, cluster: &ClusterName, watching_since: Timestamp) -> Self {
         let tasks: Tasks = state
-            .tasks_of_cluster(cluster)
-            .filter(|(_, entry)| entry.record.service.is_none())
+            .standalone_tasks(cluster)
             .map(|(id, entry)| {
                 let spec = state.specs.get(&entry.record.spec).map(Arc::clone);
                 (id.clone(), (entry.clone(), spec))
