@@ -429,6 +429,33 @@ async fn an_engine_that_restarts_ends_its_tasks_and_starts_none_again() {
     assert_eq!(started(&engine), before);
 }
 
+/// An engine that is told to end says how its containers end before it is gone.
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_shuts_down_in_order_ends_its_tasks_for_their_infrastructure() {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    let soon = rig.order(&one("trap 'exit 0' TERM; sleep 1000000")).await;
+    let late = rig.order(&one("sleep 1000000")).await;
+    for id in [&soon, &late] {
+        rig.until_running(id).await;
+    }
+    engine.shut_down_engine(Duration::from_secs(10), Duration::from_secs(5));
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let heard = rig.status(&soon).expect("a status");
+    assert_eq!(heard.stop_code, None, "nobody knows yet why it ended");
+    for id in [&soon, &late] {
+        let status = rig.until_stopped(id).await;
+        assert_eq!(status.stop_code, Some(StopCode::InfrastructureHealth));
+        assert_eq!(
+            status.stopped_reason.as_deref(),
+            Some("The engine of the container instance was restarted")
+        );
+    }
+    let own = rig.order(&one("sleep 5; exit 3")).await;
+    let status = rig.until_stopped(&own).await;
+    assert_eq!(status.stop_code, Some(StopCode::EssentialContainerExited));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_silent_event_stream_is_noticed_by_listing() {
     let (mut rig, engine) = rig().await;

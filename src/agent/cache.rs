@@ -80,6 +80,14 @@ impl Cache {
         self.lock().gone(ticket, id)
     }
 
+    /// Whether it has ended and that is news.
+    pub fn is_new_end(&self, seen: &ObservedContainer) -> bool {
+        let ended = |state| matches!(state, ContainerState::Exited | ContainerState::Dead);
+        let inner = self.lock();
+        let known = inner.entries.get(&seen.id).and_then(|e| e.seen.as_ref());
+        ended(seen.state) && known.is_none_or(|known| !ended(known.state))
+    }
+
     /// Takes in a whole list. Returns what it did not have and the cache has: to be looked at before it is taken for gone,
     /// because a list takes a while and may be older than a create.
     pub fn list(&self, ticket: Ticket, all: Vec<ObservedContainer>) -> Vec<String> {

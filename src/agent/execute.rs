@@ -80,7 +80,14 @@ pub(super) async fn execute(
         shared: &shared,
         task: &task,
     };
-    let result = hands.make(order.as_ref(), &call).await;
+    let mut result = hands.make(order.as_ref(), &call).await;
+    if let Err(error) = &result
+        && !matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Unresolved)
+        && begins(&call)
+        && let Err(going_down) = shared.greeting.confirm(&*shared.engine).await
+    {
+        result = Err(going_down);
+    }
     if let Some(container) = call.container() {
         shared.cache.end_call(&task, container);
     }
@@ -90,6 +97,14 @@ pub(super) async fn execute(
         shared.link.suspect();
     }
     Landed { call, result }
+}
+
+/// Whether the call brings something up. What is taken down is tried until it is done.
+fn begins(call: &Call) -> bool {
+    !matches!(
+        call,
+        Call::Stop { .. } | Call::Remove { .. } | Call::RemoveVolume { .. } | Call::ReadLogs { .. }
+    )
 }
 
 struct Hands<'a> {
@@ -258,7 +273,7 @@ impl Hands<'_> {
         }
         let result = self.shared.engine.start_container(id).await;
         drop(permit);
-        match self.look(id).await {
+        match self.look(id, true).await {
             Look::Seen(state) if is_up(state) => {}
             Look::Seen(_) | Look::Gone => result?,
         }
@@ -269,7 +284,7 @@ impl Hands<'_> {
         let permit = self.shared.stops.acquire().await;
         let result = self.shared.engine.stop_container(id, timeout).await;
         drop(permit);
-        match self.look(id).await {
+        match self.look(id, false).await {
             Look::Gone => Ok(()),
             Look::Seen(state) if !is_up(state) => Ok(()),
             Look::Seen(_) => result,
@@ -283,7 +298,7 @@ impl Hands<'_> {
         let gone = match &result {
             Ok(()) => true,
             Err(error) if error.kind == ErrorKind::NotFound => true,
-            Err(_) => self.look(id).await == Look::Gone,
+            Err(_) => self.look(id, false).await == Look::Gone,
         };
         if gone {
             self.shared.cache.gone(self.shared.cache.ticket(), id);
@@ -294,8 +309,9 @@ impl Hands<'_> {
     }
 
     /// Looks at a container and remembers what it sees. Does not give up: until somebody has looked, what the call did is not
-    /// known, and deciding from what was seen before could start a container twice.
-    async fn look(&self, id: &str) -> Look {
+    /// known, and deciding from what was seen before could start a container twice. An end that nobody asked for is `doubted`: the
+    /// engine may be going down.
+    async fn look(&self, id: &str, doubted: bool) -> Look {
         let mut pause = FIRST_PAUSE;
         loop {
             let seen = {
@@ -303,6 +319,13 @@ impl Hands<'_> {
                 let ticket = self.shared.cache.ticket();
                 let seen = self.shared.engine.inspect_container(id).await;
                 (ticket, seen)
+            };
+            let seen = match seen {
+                (ticket, Ok(seen)) if doubted && self.shared.cache.is_new_end(&seen) => {
+                    let goes_on = self.shared.greeting.confirm(&*self.shared.engine).await;
+                    (ticket, goes_on.map(|()| seen))
+                }
+                other => other,
             };
             match seen {
                 (ticket, Ok(seen)) => {

@@ -49,6 +49,8 @@ pub struct Facts {
     pub attempts: BTreeMap<CallKey, Attempt>,
     /// Containers on which a call is under way: nothing is decided about them.
     pub busy: BTreeSet<String>,
+    /// When the engine's run began, by its own clock, where it tells.
+    pub engine_began: Option<Timestamp>,
     /// Last lines of containers whose logs were read.
     pub logs: BTreeMap<String, LogFact>,
 }

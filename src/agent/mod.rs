@@ -30,6 +30,7 @@ mod disused;
 mod execute;
 pub mod facts;
 mod gate;
+mod greeting;
 mod host;
 mod images;
 mod known;

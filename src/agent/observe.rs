@@ -58,6 +58,12 @@ async fn session(shared: &Arc<Shared>) -> End {
         Ok(info) => info,
         Err(error) => return End::Away(error),
     };
+    if let Err(error) = shared.greeting.begin(&*shared.engine).await {
+        return match error.kind {
+            ErrorKind::Unreachable => End::Away(error),
+            _ => End::Gap(Some(error)),
+        };
+    }
     shared.link.answered(shared.clock.now());
     // The stream first: what happens while the list is made is in it.
     let mut events = match shared.engine.events(None).await {
@@ -169,6 +175,9 @@ async fn list(shared: &Shared) -> EngineResult<()> {
     let filter = ours(&config.cluster, &config.owner, &config.instance.name);
     let ticket = shared.cache.ticket();
     let listed = shared.engine.list_containers(&filter).await?;
+    if listed.iter().any(|seen| shared.cache.is_new_end(seen)) {
+        shared.greeting.confirm(&*shared.engine).await?;
+    }
     let missing = shared.cache.list(ticket, listed);
     let mut looks: FuturesUnordered<_> = missing.iter().map(|id| inspect(shared, id)).collect();
     while let Some(looked) = looks.next().await {
@@ -182,10 +191,18 @@ async fn list(shared: &Shared) -> EngineResult<()> {
 
 /// Looks at one container and remembers what it sees, also that it is gone.
 async fn inspect(shared: &Shared, id: &str) -> EngineResult<()> {
-    let _turn = shared.reads.acquire().await;
-    let ticket = shared.cache.ticket();
-    let task = match shared.engine.inspect_container(id).await {
-        Ok(seen) => shared.cache.put(ticket, seen),
+    let (ticket, seen) = {
+        let _turn = shared.reads.acquire().await;
+        let ticket = shared.cache.ticket();
+        (ticket, shared.engine.inspect_container(id).await)
+    };
+    let task = match seen {
+        Ok(seen) => {
+            if shared.cache.is_new_end(&seen) {
+                shared.greeting.confirm(&*shared.engine).await?;
+            }
+            shared.cache.put(ticket, seen)
+        }
         Err(error) if error.kind == ErrorKind::NotFound => shared.cache.gone(ticket, id),
         Err(error) => return Err(error),
     };

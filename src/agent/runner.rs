@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::cache::Cache;
 use super::cgroups::Cgroups;
 use super::gate::Gate;
+use super::greeting::Greeting;
 use super::images::{Credentials, Images};
 use super::metadata::{self, EndpointKey, Metadata, Protector};
 use super::observe::observe;
@@ -111,6 +112,7 @@ impl Agent {
             stops: Semaphore::new(config.tuning.stops.max(1)),
             reads: Semaphore::new(config.tuning.reads.max(1)),
             link: Link::default(),
+            greeting: Greeting::default(),
             volumes: Volumes::default(),
             metadata: OnceLock::new(),
             cgroups: Cgroups::new(&config.owner),

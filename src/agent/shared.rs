@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use super::cache::Cache;
 use super::cgroups::Cgroups;
 use super::gate::Gate;
+use super::greeting::Greeting;
 use super::images::Images;
 use super::known::is_up;
 use super::metadata::Metadata;
@@ -109,6 +110,7 @@ pub(super) struct Shared {
     pub stops: Semaphore,
     pub reads: Semaphore,
     pub link: Link,
+    pub greeting: Greeting,
     pub volumes: Volumes,
     /// The tasks' metadata endpoint; none where nobody gave the agent a key for it.
     pub metadata: OnceLock<Metadata>,

@@ -16,6 +16,7 @@ use crate::model::{DesiredStatus, HealthStatus, LastStatus, StopCode, Timestamp}
 const DEFAULT_TIMEOUT: u32 = 30;
 /// The exit code of a container that was killed.
 pub(super) const KILLED: i64 = 137;
+const ENGINE_RESTARTED: &str = "The engine of the container instance was restarted";
 /// How long a removal may take that began with a kill.
 const EXPLAINED_WITHIN: Duration = Duration::from_millis(500);
 
@@ -59,10 +60,29 @@ pub(super) fn arising(all: &Containers<'_>, input: &StepInput<'_>) -> Option<Sto
         let reason = format!("TaskDependencyError: {problem}");
         return Some(Stop::new(StopCode::TaskFailedToStart, reason));
     }
-    pause_lost(all, input)
+    let stop = pause_lost(all, input)
         .or_else(|| surroundings_failed(all, input))
         .or_else(|| essential_ended(all))
-        .or_else(|| essential_failed(all))
+        .or_else(|| essential_failed(all))?;
+    if ended_with_engine(all, input) {
+        return Some(Stop::new(StopCode::InfrastructureHealth, ENGINE_RESTARTED));
+    }
+    Some(stop)
+}
+
+/// Whether a container of the task that nobody has seen end was started in an earlier run of the engine. It ended with that run, as
+/// far as anybody can tell, and what follows from its end is no failure of the task.
+fn ended_with_engine(all: &Containers<'_>, input: &StepInput<'_>) -> bool {
+    let Some(began) = input.facts.engine_began else {
+        return false;
+    };
+    all.all.iter().any(|known| {
+        let seen_before = known
+            .prior
+            .is_some_and(|prior| prior.last_status == LastStatus::Stopped);
+        let started = known.observed.and_then(|found| found.started_at);
+        known.phase == Phase::Ended && !seen_before && started.is_some_and(|at| at < began)
+    })
 }
 
 /// Without its pause container a task keeps only `lo`: it is as good as gone (design §7).

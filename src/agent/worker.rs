@@ -332,6 +332,7 @@ impl Worker {
             }
         }
         self.facts.busy = self.busy();
+        self.facts.engine_began = self.shared.greeting.began();
     }
 
     /// Containers about which nothing may be decided: a call is under way, or something happened that was not seen yet.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::leader::Leadership;
 use crate::engine::{
-    Attachment, CreateBody, Engine, EngineEvent, EngineInfo, EngineResult, EngineStream,
+    Attachment, CreateBody, Engine, EngineEvent, EngineInfo, EngineResult, EngineRun, EngineStream,
     ExecOptions, ExecSession, ImageInfo, LabelFilter, ListedImage, LogOptions, NetworkBody,
     ObservedContainer, ObservedNetwork, ObservedVolume, OutputChunk, PullProgress, RegistryAuth,
     SharedEngine, VolumeBody,
@@ -48,6 +48,7 @@ macro_rules! engine {
 engine! {
     looks {
         info() -> EngineInfo;
+        greet() -> EngineRun;
         list_containers(labels: &LabelFilter) -> Vec<ObservedContainer>;
         inspect_container(id: &str) -> ObservedContainer;
         image(reference: &str) -> Option<ImageInfo>;

@@ -79,6 +79,14 @@ pub struct EngineInfo {
     pub is_here: bool,
 }
 
+/// One run of an engine's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EngineRun {
+    /// When it began, by the engine's own clock: a container that was started before then and does not run ended with an earlier
+    /// run. Before the last start where containers outlived it (`live-restore`); absent where the engine does not tell.
+    pub began: Option<Timestamp>,
+}
+
 /// What state a container is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ContainerState {
@@ -369,6 +377,10 @@ pub type LabelFilter = [(String, String)];
 pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// The engine's own description. Also the cheapest proof that it answers.
     async fn info(&self) -> EngineResult<EngineInfo>;
+
+    /// Opens a connection of its own and asks which run of the engine answers there. An engine that goes down ends its containers
+    /// while it still answers on the connections that it has, and takes no new ones: so an answer says that it goes on.
+    async fn greet(&self) -> EngineResult<EngineRun>;
 
     /// Every container, running or not, that has all the labels, each as [`Engine::inspect_container`] would show it.
     async fn list_containers(&self, labels: &LabelFilter) -> EngineResult<Vec<ObservedContainer>>;

@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::engine::simulated::Simulated;
 use crate::engine::{
-    Attachment, CreateBody, Engine, EngineEvent, EngineInfo, EngineResult, EngineStream,
+    Attachment, CreateBody, Engine, EngineEvent, EngineInfo, EngineResult, EngineRun, EngineStream,
     ExecOptions, ExecSession, ImageInfo, LabelFilter, ListedImage, LogOptions, NetworkBody,
     ObservedContainer, ObservedNetwork, ObservedVolume, OutputChunk, PullProgress, RegistryAuth,
     VolumeBody,
@@ -154,6 +154,7 @@ macro_rules! through {
 
 through! {
     info() -> EngineInfo;
+    greet() -> EngineRun;
     list_containers(labels: &LabelFilter) -> Vec<ObservedContainer>;
     inspect_container(id: &str) -> ObservedContainer;
     create_container(name: &str, body: &CreateBody) -> String;

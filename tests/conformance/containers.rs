@@ -6,13 +6,22 @@ use longshore::engine::{ContainerState, CreateBody, Engine, ErrorKind};
 use super::{ended, gone, kind, running, started};
 use crate::common::{IMAGE, Namespace};
 
-pub async fn an_engine_describes_itself_the_same_way_twice(engine: &dyn Engine, _: &Namespace) {
+pub async fn an_engine_describes_itself_the_same_way_twice(engine: &dyn Engine, ns: &Namespace) {
     let info = engine.info().await.expect("an answer");
     assert!(!info.id.is_empty() && !info.version.is_empty(), "{info:?}");
     assert!(info.cpus > 0 && info.memory > 0, "{info:?}");
     assert_eq!(info.os, "linux");
     let again = engine.info().await.expect("an answer");
     assert_eq!((again.id, again.cpus), (info.id, info.cpus));
+    // Whatever it started, it started in the run that it tells of.
+    let run = engine.greet().await.expect("an answer");
+    let id = running(engine, ns, "greeted", &["sleep", "1000"]).await;
+    let seen = engine.inspect_container(&id).await.expect("it exists");
+    assert!(
+        run.began.is_some() && run.began <= seen.started_at,
+        "{run:?} {seen:?}"
+    );
+    assert_eq!(engine.greet().await, Ok(run), "the same run");
 }
 
 pub async fn a_created_container_is_as_it_was_asked_for(engine: &dyn Engine, ns: &Namespace) {

@@ -5,6 +5,7 @@
 mod common;
 mod engines;
 mod machines;
+mod restarts;
 #[path = "../e2e/rig.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
 mod rig;

@@ -244,7 +244,11 @@ impl Client {
             None => Bytes::new(),
         };
         let request = builder.body(bollard::body_full(body))?;
-        let response = Arc::clone(&self.transport).send(request).await?;
+        let transport = Arc::clone(&self.transport);
+        let response = match raw.anew {
+            true => transport.send_anew(request).await?,
+            false => transport.send(request).await?,
+        };
         let status = response.status();
         if status.is_success()
             || status == StatusCode::SWITCHING_PROTOCOLS
@@ -343,6 +347,8 @@ pub(super) struct Raw<'a> {
     pub body: Option<serde_json::Value>,
     /// Turn the connection into a plain stream of bytes.
     pub upgrade: bool,
+    /// On no connection that is there already.
+    pub anew: bool,
 }
 
 impl<'a> Raw<'a> {
@@ -352,6 +358,7 @@ impl<'a> Raw<'a> {
             path,
             body: None,
             upgrade: false,
+            anew: false,
         }
     }
 
@@ -361,7 +368,12 @@ impl<'a> Raw<'a> {
             path,
             body,
             upgrade: false,
+            anew: false,
         }
+    }
+
+    pub(super) fn anew(self) -> Self {
+        Self { anew: true, ..self }
     }
 
     pub(super) fn upgraded(self) -> Self {

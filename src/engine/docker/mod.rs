@@ -16,7 +16,7 @@ use tokio_util::io::ReaderStream;
 use super::endpoint::Endpoint;
 use super::reference::Reference;
 use super::{
-    Attachment, CreateBody, Engine, EngineError, EngineEvent, EngineInfo, EngineResult,
+    Attachment, CreateBody, Engine, EngineError, EngineEvent, EngineInfo, EngineResult, EngineRun,
     EngineStream, ErrorKind, ExecOptions, ExecSession, ImageInfo, LabelFilter, ListedImage,
     LogOptions, NetworkBody, ObservedContainer, ObservedNetwork, ObservedVolume, OutputChunk,
     PullProgress, RegistryAuth, VolumeBody,
@@ -174,6 +174,28 @@ impl Engine for DockerEngine {
         let mut info = observe::info(info, &version, in_use, range);
         info.is_here = self.by_socket && shares_this_host(&info);
         Ok(info)
+    }
+
+    async fn greet(&self) -> EngineResult<EngineRun> {
+        let what = What::new("greet", &self.place);
+        let limit = self.client.limits.read;
+        // Each run makes this network anew, unless containers outlived the one before.
+        let raw = Raw::get("/networks/bridge").anew();
+        let read = async {
+            match self.client.raw(what, limit, raw).await {
+                Ok(response) => {
+                    let body = response.into_body().collect().await;
+                    let body = body.map_err(|error| what.failed(&error.into()))?;
+                    Ok(observe::run(&body.to_bytes()))
+                }
+                // It was started without.
+                Err(error) if error.kind == ErrorKind::NotFound => Ok(EngineRun::default()),
+                Err(error) => Err(error),
+            }
+        };
+        tokio::time::timeout(limit, read)
+            .await
+            .unwrap_or_else(|_| Err(errors::timed_out(what.operation, what.target, limit)))
     }
 
     async fn list_containers(&self, labels: &LabelFilter) -> EngineResult<Vec<ObservedContainer>> {

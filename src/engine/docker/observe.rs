@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bollard::models;
 
 use crate::engine::{
-    ContainerState, EngineInfo, ImageInfo, ListedImage, ObservedContainer, ObservedNetwork,
-    ObservedVolume, PublishedPort,
+    ContainerState, EngineInfo, EngineRun, ImageInfo, ListedImage, ObservedContainer,
+    ObservedNetwork, ObservedVolume, PublishedPort,
 };
 use crate::model::{HealthStatus, Protocol, Timestamp};
 
@@ -204,6 +204,19 @@ pub(super) fn network(answer: models::Network) -> ObservedNetwork {
             .into_iter()
             .filter_map(|range| range.gateway)
             .collect(),
+    }
+}
+
+/// The engine's run, by its default network.
+pub(super) fn run(answer: &[u8]) -> EngineRun {
+    #[derive(serde::Deserialize)]
+    struct Made {
+        #[serde(rename = "Created")]
+        created: String,
+    }
+    let made = serde_json::from_slice::<Made>(answer);
+    EngineRun {
+        began: made.ok().and_then(|made| time(Some(&made.created))),
     }
 }
 

@@ -78,7 +78,23 @@ impl Transport {
     /// Sends a request whose URI has the path that Docker's documentation gives, without version.
     pub(super) async fn send(
         self: Arc<Self>,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, BollardError> {
+        self.carry(request, false).await
+    }
+
+    /// As [`send`](Self::send), on a connection that is opened for it.
+    pub(super) async fn send_anew(
+        self: Arc<Self>,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, BollardError> {
+        self.carry(request, true).await
+    }
+
+    async fn carry(
+        self: Arc<Self>,
         mut request: Request<Body>,
+        anew: bool,
     ) -> Result<Response<Incoming>, BollardError> {
         let path = request
             .uri()
@@ -94,7 +110,11 @@ impl Transport {
             *value = url_safe(value);
         }
         loop {
-            let (mut sender, pooled) = match self.take_idle() {
+            let idle = match anew {
+                true => None,
+                false => self.take_idle(),
+            };
+            let (mut sender, pooled) = match idle {
                 Some(sender) => (sender, true),
                 None => (self.connect().await?, false),
             };

@@ -126,6 +126,12 @@ impl Simulated {
         self.with(|state| state.restart(back_after));
     }
 
+    /// The engine's process is told to end, and comes back: it takes no new connections and asks every container to end, which
+    /// may take `lasting`; who is connected hears of it. Then it is gone, as after [`restart_engine`](Self::restart_engine).
+    pub fn shut_down_engine(&self, lasting: Duration, back_after: Duration) {
+        self.with(|state| state.shut_down(lasting, back_after));
+    }
+
     /// No call reaches the engine for that long; what runs goes on, and streams stay open.
     pub fn unreachable_for(&self, time: Duration) {
         self.with(|state| state.unreachable_until = Some(Instant::now() + time));

@@ -18,10 +18,10 @@ use super::history::Cause;
 use super::state::Refusal;
 use super::{Call, Shared, Simulated};
 use crate::engine::{
-    Attachment, CreateBody, Engine, EngineEvent, EngineInfo, EngineResult, EngineStream, ErrorKind,
-    ExecOptions, ExecSession, ImageInfo, LabelFilter, ListedImage, LogOptions, NetworkBody,
-    ObservedContainer, ObservedNetwork, ObservedVolume, OutputChunk, PullProgress, RegistryAuth,
-    VolumeBody,
+    Attachment, CreateBody, Engine, EngineEvent, EngineInfo, EngineResult, EngineRun, EngineStream,
+    ErrorKind, ExecOptions, ExecSession, ImageInfo, LabelFilter, ListedImage, LogOptions,
+    NetworkBody, ObservedContainer, ObservedNetwork, ObservedVolume, OutputChunk, PullProgress,
+    RegistryAuth, VolumeBody,
 };
 use crate::model::Timestamp;
 
@@ -53,6 +53,15 @@ impl Engine for Simulated {
                 root_dir: "/var/lib/docker".to_owned(),
                 warnings: Vec::new(),
                 is_here: false,
+            })
+        })
+        .await
+    }
+
+    async fn greet(&self) -> EngineResult<EngineRun> {
+        self.read(Operation::Greet, "", |state| {
+            Ok(EngineRun {
+                began: Some(state.began),
             })
         })
         .await

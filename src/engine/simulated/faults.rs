@@ -33,6 +33,8 @@ macro_rules! operations {
 operations! {
     /// `info`.
     Info => "info",
+    /// `greet`.
+    Greet => "greet",
     /// `list_containers`.
     ListContainers => "list containers",
     /// `inspect_container`.

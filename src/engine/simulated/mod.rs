@@ -219,7 +219,8 @@ impl Call {
         let (reachable, wrong, generation) = shared.with(|state| {
             let (at, _) = state.stamp();
             state.history.count(at, operation, target);
-            let reachable = state.is_reachable();
+            let reachable =
+                state.is_reachable() && !(state.closing && operation == Operation::Greet);
             let wrong = reachable.then(|| state.faults.of_call(operation)).flatten();
             (reachable, wrong, state.generation.clone())
         });

@@ -147,6 +147,8 @@ pub(super) enum Timer {
     ExecStep { exec: String },
     /// The engine restarts by itself (a fault plan asked for it), to be back after that long.
     Restart { back_after: Duration },
+    /// The engine that was told to end has ended, to be back after that long.
+    Down { back_after: Duration },
 }
 
 pub(super) struct State {
@@ -169,6 +171,10 @@ pub(super) struct State {
     pub history: History,
     pub faults: Faults,
     pub unreachable_until: Option<Instant>,
+    /// When this run of the engine began.
+    pub began: Timestamp,
+    /// It was told to end: it takes no new connections.
+    pub closing: bool,
     /// Bumped when the engine restarts: calls in progress are cut.
     pub generation: CancellationToken,
     timers: BTreeMap<(Instant, u64), Timer>,
@@ -201,6 +207,8 @@ impl State {
             history: History::default(),
             faults,
             unreachable_until: None,
+            began: Timestamp::default(),
+            closing: false,
             generation: CancellationToken::new(),
             timers: BTreeMap::new(),
             timer_count: 0,
@@ -208,6 +216,7 @@ impl State {
             next_pid: 1000,
             next_port: super::networks::FIRST_DYNAMIC_PORT,
         };
+        state.began = state.clock.now();
         state.add_builtin_networks();
         state
     }
@@ -314,6 +323,7 @@ impl State {
                         self.restart(back_after);
                     }
                 }
+                Timer::Down { back_after } => self.restart(back_after),
             }
         }
     }
@@ -322,6 +332,23 @@ impl State {
     pub fn is_reachable(&self) -> bool {
         self.unreachable_until
             .is_none_or(|until| until <= Instant::now())
+    }
+
+    /// The engine is told to end: it takes no new connections and asks every container to end. Who is connected is answered as
+    /// before, for `lasting`.
+    pub fn shut_down(&mut self, lasting: Duration, back_after: Duration) {
+        self.closing = true;
+        let running: Vec<String> = self
+            .containers
+            .values()
+            .filter(|container| container.is_running())
+            .map(|container| container.id.clone())
+            .collect();
+        for id in running {
+            // It runs, so it can be asked.
+            let _ = self.terminate(&id, Cause::Injected);
+        }
+        self.after(lasting, Timer::Down { back_after });
     }
 
     /// The engine's process ends and is back after `back_after`. Every container ends, whatever was connected is cut, and the
@@ -345,6 +372,9 @@ impl State {
             let run = container.run;
             self.end_run(&id, run, code);
         }
+        self.closing = false;
+        // What was started before did not run on.
+        self.began = self.stamp().0;
         self.events.forget();
         self.execs.clear();
         for container in self.containers.values_mut() {

@@ -238,3 +238,59 @@ fn the_end_of_a_container_that_was_killed_by_order_or_for_its_memory_waits_for_n
     );
     assert_eq!(scene.status().last_status, LastStatus::Stopped);
 }
+
+#[test]
+fn a_task_whose_engine_was_restarted_while_it_ran_stops_for_its_infrastructure() {
+    for code in [0, 137, 255] {
+        let mut scene = Scene::of(one()).see("web", running("web", 1)).advance();
+        scene.facts.engine_began = Some(at(90));
+        let ended = scene.see("web", exited("web", code, 1, 88)).status();
+        assert_eq!(ended.stop_code, Some(StopCode::InfrastructureHealth));
+        assert_eq!(ended.containers[0].exit_code, Some(code));
+        assert_eq!(
+            ended.stopped_reason.as_deref(),
+            Some("The engine of the container instance was restarted")
+        );
+    }
+}
+
+#[test]
+fn what_ends_in_the_run_of_the_engine_that_started_it_ends_by_itself() {
+    let mut scene = Scene::of(one()).see("web", running("web", 91)).advance();
+    scene.facts.engine_began = Some(at(90));
+    let ended = scene.see("web", exited("web", 1, 91, 95)).status();
+    assert_eq!(ended.stop_code, Some(StopCode::EssentialContainerExited));
+}
+
+#[test]
+fn an_end_that_was_seen_before_the_engine_was_restarted_stays_the_tasks_own() {
+    let mut scene = Scene::of(one())
+        .see("web", running("web", 1))
+        .advance()
+        .see("web", exited("web", 1, 1, 50))
+        .advance();
+    scene.facts.engine_began = Some(at(90));
+    assert_eq!(
+        scene.status().stop_code,
+        Some(StopCode::EssentialContainerExited)
+    );
+}
+
+#[test]
+fn a_dependency_that_its_engine_ended_is_no_failure_of_the_task() {
+    let spec = task(serde_json::json!([
+        {"name": "migrate", "essential": false},
+        {"name": "web", "depends_on": [{"container": "migrate", "condition": "SUCCESS"}]},
+    ]));
+    let mut scene = Scene::of(spec)
+        .see("migrate", running("migrate", 1))
+        .see("web", created("web"))
+        .advance();
+    scene = scene.see("migrate", exited("migrate", 137, 1, 88));
+    assert_eq!(scene.status().stop_code, Some(StopCode::TaskFailedToStart));
+    scene.facts.engine_began = Some(at(90));
+    assert_eq!(
+        scene.status().stop_code,
+        Some(StopCode::InfrastructureHealth)
+    );
+}
