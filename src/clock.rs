@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::model::{TaskId, Timestamp};
 
@@ -78,6 +79,18 @@ impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
         self.base.plus(self.started.elapsed())
     }
+}
+
+/// How long the machine has been up, the time that it slept included. It never goes back, and says nothing about the time of day:
+/// for limits that others keep meanwhile. Where the kernel does not count sleep, it stands still like every other clock.
+pub fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let now = rustix::time::clock_gettime(clock);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 /// A source of identities that are never given twice.

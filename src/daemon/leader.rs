@@ -2,10 +2,10 @@
 //!
 //! The leader keeps a session in etcd alive. While etcd does not answer it goes on: what it decides cannot be recorded, but its
 //! agents keep the tasks as they are. It stands down once etcd says that its session is over. A process that was held up (SIGSTOP,
-//! a machine that slept) does not know whether somebody else leads by now: until it has asked, its agents make no changing call
+//! a machine that slept) does not know whether somebody else leads by now: until etcd has told it, its agents make no changing call
 //! ([`Leadership::assured`]), and what it writes is refused by etcd in any case.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use crate::api::LeaderStatus;
+use crate::clock::since_boot;
 use crate::store::etcd::lead::Standing;
 use crate::store::etcd::{Candidate, Leader, Session};
 use crate::store::{Etcd, Revision, SharedStore};
@@ -39,8 +40,56 @@ pub struct Leadership {
     candidate: Candidate,
     /// Why it is gone, once it is.
     lost: watch::Sender<Option<String>>,
-    /// When etcd last confirmed the session, or could last be asked without an answer.
-    asked: Mutex<Instant>,
+    assurance: Assurance,
+}
+
+/// Since when nobody can lead in our place without etcd having said so to us.
+#[derive(Debug)]
+struct Assurance {
+    /// When the last request began that counts, by `clock`.
+    asked: Mutex<Duration>,
+    /// Also goes on while the machine sleeps: sessions do.
+    clock: fn() -> Duration,
+}
+
+impl Assurance {
+    /// From now on.
+    fn new(clock: fn() -> Duration) -> Self {
+        Self {
+            asked: Mutex::new(clock()),
+            clock,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        (self.clock)()
+    }
+
+    fn holds(&self) -> bool {
+        self.now().saturating_sub(self.asked()) < TTL
+    }
+
+    /// The session stood when the request that began `at` was answered.
+    fn confirmed(&self, at: Duration) {
+        *self.lock() = at;
+    }
+
+    /// The request that began `at` was not answered: etcd is away, for whoever may want to lead as well. That is no news after a time
+    /// in which nobody asked, as when the machine slept: then it may be only us whom it does not answer.
+    fn unanswered(&self, at: Duration) {
+        let mut asked = self.lock();
+        if at.saturating_sub(*asked) < TTL {
+            *asked = at;
+        }
+    }
+
+    fn asked(&self) -> Duration {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Duration> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Leadership {
@@ -49,7 +98,7 @@ impl Leadership {
             session,
             candidate,
             lost: watch::Sender::new(None),
-            asked: Mutex::new(Instant::now()),
+            assurance: Assurance::new(since_boot),
         })
     }
 
@@ -84,14 +133,17 @@ impl Leadership {
         let keep = async {
             loop {
                 beat.tick().await;
+                let begun = self.assurance.now();
                 match self.session.keep_alive(KEEP).await {
                     Ok(Standing::Gone) => return,
                     Ok(Standing::Alive) => {
+                        self.assurance.confirmed(begun);
                         if std::mem::take(&mut failures) > 0 {
                             tracing::info!("etcd answers again; still leading");
                         }
                     }
                     Err(error) => {
+                        self.assurance.unanswered(begun);
                         failures += 1;
                         if failures == 2 {
                             tracing::warn!(
@@ -100,7 +152,6 @@ impl Leadership {
                         }
                     }
                 }
-                *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             }
         };
         if stop.run_until_cancelled(keep).await.is_some() {
@@ -120,15 +171,14 @@ impl Leadership {
         reason.ok().and_then(|why| why.clone()).unwrap_or_default()
     }
 
-    /// Returns at once while the process goes on as it should; after it was held up for longer than a session lasts, once etcd was
-    /// asked; and never when the lead is gone.
+    /// Returns at once while the process goes on as it should; after it was held up for longer than a session lasts, once etcd has
+    /// confirmed the session; and never when the lead is gone.
     pub async fn assured(&self) {
         loop {
             if self.is_lost() {
                 return std::future::pending().await;
             }
-            let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            if asked.elapsed() < TTL {
+            if self.assurance.holds() {
                 return;
             }
             tokio::time::sleep(ASSURED).await;
@@ -221,4 +271,43 @@ fn led_by(leader: &Leader) -> String {
         "{name} leads this store since {since}, with its folder {folder}, and applies what is in that. Change that folder, or stop \
          that Longshore first"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_machine_that_slept_longer_than_a_session_lasts_does_nothing_before_etcd_has_answered() {
+        static NOW: AtomicU64 = AtomicU64::new(100);
+        let second = |n| NOW.store(n, Ordering::SeqCst);
+        let assurance = Assurance::new(|| Duration::from_secs(NOW.load(Ordering::SeqCst)));
+        assert!(assurance.holds());
+        // A request was under way when the machine went to sleep; its answer lay there when it woke.
+        let begun = assurance.now();
+        second(4000);
+        assurance.confirmed(begun);
+        assert!(!assurance.holds());
+        // The network is not back yet, and somebody else may lead.
+        assurance.unanswered(assurance.now());
+        assert!(!assurance.holds());
+        second(4002);
+        assurance.confirmed(assurance.now());
+        assert!(assurance.holds());
+    }
+
+    #[test]
+    fn while_etcd_is_away_the_leader_that_goes_on_asking_goes_on() {
+        static NOW: AtomicU64 = AtomicU64::new(100);
+        let assurance = Assurance::new(|| Duration::from_secs(NOW.load(Ordering::SeqCst)));
+        for _ in 0..20 {
+            NOW.fetch_add(3, Ordering::SeqCst);
+            assurance.unanswered(assurance.now());
+            assert!(assurance.holds());
+        }
+        NOW.fetch_add(TTL.as_secs(), Ordering::SeqCst);
+        assert!(!assurance.holds());
+    }
 }
