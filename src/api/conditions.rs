@@ -113,9 +113,32 @@ pub struct RolloutFailure {
     pub still_ends: bool,
     /// Whether its service's circuit breaker goes back at all, where there is something to go back to.
     pub rolls_back: bool,
+    /// What was gone back to and failed as well, if nothing else runs in their place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub went_back: Option<Box<RolloutFailure>>,
 }
 
 impl RolloutFailure {
+    /// `; going back to web:2 failed as well: …`, where it did.
+    fn went_back_in_words(&self) -> Option<String> {
+        let second = self.went_back.as_ref()?;
+        Some(format!(
+            "going back to {} failed as well, after {} failed tasks, the last: {}",
+            second.revision,
+            second.failed_tasks,
+            second.reason.trim_end_matches('.')
+        ))
+    }
+
+    /// The last lines of the tasks that failed last: of what failed, and of what was gone back to.
+    pub fn last_words(&self) -> impl Iterator<Item = &String> {
+        let second = self
+            .went_back
+            .iter()
+            .flat_map(|second| &second.last_log_lines);
+        self.last_log_lines.iter().chain(second)
+    }
+
     fn of(state: &State, blocked: &BlockedRevision, cluster: &ClusterName) -> Self {
         let task = blocked
             .task
@@ -137,6 +160,7 @@ impl RolloutFailure {
             last_log_lines: lines.clone(),
             rolled_back_to: None,
             rolls_back: false,
+            went_back: None,
             still_ends: task.is_some() && !status.is_some_and(|s| s.value.is_stopped()),
         }
     }
@@ -212,6 +236,10 @@ impl ServiceSummary {
         let failed = self.failed.iter().map(|failed| {
             let now = match &failed.rolled_back_to {
                 Some(revision) => format!("{revision} runs in its place"),
+                None if failed.went_back.is_some() => format!(
+                    "{}, and no task of either is started",
+                    failed.went_back_in_words().unwrap_or_default()
+                ),
                 None if failed.rolls_back => {
                     "there is nothing to go back to, and no task of it is started".to_owned()
                 }
@@ -264,7 +292,9 @@ impl ServiceSummary {
     /// Whether nothing more comes of it by itself: it is steady, or stands still until somebody does something.
     pub fn is_settled(&self) -> bool {
         match self.phase {
-            Phase::Failed => !self.failed.as_ref().is_some_and(|f| f.still_ends),
+            Phase::Failed => !self.failed.as_ref().is_some_and(|failed| {
+                failed.still_ends || failed.went_back.iter().any(|second| second.still_ends)
+            }),
             Phase::Steady
             | Phase::RolledBack
             | Phase::Undone
@@ -425,8 +455,12 @@ pub fn summary(state: &State, record: &ServiceRecord, now: Timestamp) -> Service
         true => about_to_go_back(state, record),
         false => primary.map(|primary| &primary.revision),
     };
+    let second = record.blocked.iter().skip(1).next_back();
+    let second = second.filter(|_| gives_up && back_to.is_none());
+    let second = second.map(|second| Box::new(RolloutFailure::of(state, second, cluster)));
     let failed = record.failure().map(|failed| RolloutFailure {
         rolled_back_to: back_to.map(ToString::to_string),
+        went_back: second,
         rolls_back: record.spec.circuit_breaker.is_some_and(|b| b.rollback),
         ..RolloutFailure::of(state, failed, cluster)
     });
@@ -530,6 +564,7 @@ const fn notice_condition(kind: NoticeKind) -> &'static str {
         NoticeKind::Protected => "TasksProtected",
         NoticeKind::Suspended => "Suspended",
         NoticeKind::Lost => "TasksGivenUp",
+        NoticeKind::Scaling => "ScalingPaused",
     }
 }
 
@@ -616,8 +651,9 @@ pub fn stopped_because(task: &TaskEntry) -> Option<(Option<StopCode>, String)> {
 #[serde(rename_all = "camelCase", default)]
 pub struct Condition {
     /// Of a service `Steady`, `ServingLastGood`, `Throttled`, `DeploymentFailed`, `Paused`, `Undone`, or the name of a notice:
-    /// `PlacementFailing`, `StartsImpaired`, `RolloutBlocked`, `DefinitionMissing`, `TasksProtected`, `TasksGivenUp`, `Suspended`; of a
-    /// container instance `Connected`, `TasksGivenUp`, `Draining`, `NotDeclared`.
+    /// `PlacementFailing`, `StartsImpaired`, `RolloutBlocked`, `DefinitionMissing`, `TasksProtected`, `TasksGivenUp`, `ScalingPaused`,
+    /// `Suspended`; of a container instance `Connected`, `TasksGivenUp`, `Draining`, `NotDeclared`; of a cluster `ServingLastGood`,
+    /// `InstancesMissing`.
     #[serde(rename = "type")]
     pub kind: String,
     /// `True` or `False`.
@@ -665,6 +701,7 @@ pub fn conditions(summary: &ServiceSummary, held: &[&HeldResource]) -> Vec<Condi
     if let Some(failed) = &s.failed {
         let reason = match failed.rolled_back_to {
             Some(_) => "RolledBack",
+            None if failed.went_back.is_some() => "RollbackFailed",
             None if failed.rolls_back => "NothingToGoBackTo",
             None => "NoRollback",
         };
@@ -677,6 +714,12 @@ pub fn conditions(summary: &ServiceSummary, held: &[&HeldResource]) -> Vec<Condi
         }
         if let Some(last) = failed.last_log_lines.last() {
             message = format!("{message}. Its last log line: {}", last.trim());
+        }
+        if let (Some(second), Some(words)) = (&failed.went_back, failed.went_back_in_words()) {
+            message = format!("{message}; {words}");
+            if let Some(last) = second.last_log_lines.last() {
+                message = format!("{message}. Its last log line: {}", last.trim());
+            }
         }
         conditions.push(Condition::new("DeploymentFailed", true, reason, message));
     }
@@ -898,6 +941,48 @@ mod tests {
         assert!(!summary.is_settled(), "it is on its way");
         summary.failed = None;
         assert!(summary.differs().is_empty());
+    }
+
+    #[test]
+    fn a_rollback_that_failed_as_well_says_why_with_its_own_last_words() {
+        let mut record = completed();
+        record.spec.circuit_breaker = Some(crate::model::CircuitBreaker {
+            rollback: true,
+            reset_on_healthy_task: true,
+            threshold: crate::model::Threshold::default(),
+        });
+        record.deployments[0].rollout = RolloutState::Failed;
+        let second = BlockedRevision {
+            revision: record.deployments[0].revision.clone(),
+            spec: hash("b"),
+            failed_tasks: 4,
+            reason: "no space left.".to_owned(),
+            last_log_lines: vec!["disk full".to_owned()],
+            ..blocked("c")
+        };
+        record.blocked = vec![blocked("c"), second];
+        let summary = summary(&State::default(), &record, Timestamp::default());
+        assert_eq!(
+            summary.differs(),
+            [
+                "web:3 failed: 3 of its tasks did, the last: exit code 1; going back to web:2 failed as well, after 4 failed \
+                 tasks, the last: no space left, and no task of either is started. Change its manifest or task definition, or \
+                 say `longshore retry web`"
+            ]
+        );
+        let told = conditions(&summary, &[]);
+        let failed = told.iter().find(|c| c.kind == "DeploymentFailed");
+        let failed = failed.expect("a condition");
+        assert_eq!(failed.reason, "RollbackFailed");
+        assert!(
+            failed.message.ends_with(
+                "; going back to web:2 failed as well, after 4 failed tasks, the last: no space left. Its last log line: disk full"
+            ),
+            "{}",
+            failed.message
+        );
+        let failed = summary.failed.expect("a failure");
+        assert_eq!(failed.last_words().collect::<Vec<_>>(), ["disk full"]);
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Progress {
                 .into_iter()
                 .map(|why| format!("service {}: {why}", service.name))
                 .collect();
-            let said = service.failed.iter().flat_map(|f| &f.last_log_lines);
+            let said = service.failed.iter().flat_map(|f| f.last_words());
             lines.extend(said.map(|line| format!("  | {line}")));
             lines
         })

@@ -106,6 +106,7 @@ mod tests {
             last_at: at,
             count: 1,
             level: EventLevel::Info,
+            name: None,
             message: "(service web) has reached a steady state.".into(),
         };
         let once = "1970-01-01T00:00:01.500Z  default  (service web) has reached a steady state.";

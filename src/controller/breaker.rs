@@ -10,8 +10,8 @@ use super::events;
 use super::observe::Phase;
 use super::plan::{Draft, Seen};
 use crate::model::{
-    BlockedRevision, Deployment, DeploymentStatus, EndedDeployment, EventLevel, RolloutState,
-    SchedulingStrategy, ServiceDeploymentStatus, StopCode, Timestamp,
+    BlockedRevision, Deployment, DeploymentStatus, EndedDeployment, EventLevel, EventName,
+    RolloutState, SchedulingStrategy, ServiceDeploymentStatus, StopCode, Timestamp,
 };
 
 /// When tasks of the PRIMARY deployment became healthy, in order: what sets its count back.
@@ -57,28 +57,27 @@ pub(super) fn ended_at(draft: &Draft<'_>, seen: &Seen<'_>) -> Timestamp {
     }
 }
 
+/// Whether the task ended through no fault of its own: with its instance or its engine, or because somebody wanted it to.
+pub(super) fn is_no_failure(seen: &Seen<'_>) -> bool {
+    let code = seen.view.status.and_then(|status| status.stop_code);
+    matches!(
+        code,
+        Some(
+            StopCode::TerminationNotice | StopCode::InfrastructureHealth | StopCode::UserInitiated
+        )
+    )
+}
+
 /// Takes in that a task of a deployment failed, and gives the deployment up if it is one too many.
 pub(super) fn count(draft: &mut Draft<'_>, at: usize, why: &str, recoveries: &Recoveries) {
     let seen = &draft.seen[at];
     let (task, ended) = (seen.view.record, ended_at(draft, seen));
-    let infrastructure = seen
-        .view
-        .status
-        .and_then(|status| status.stop_code)
-        .is_some_and(|code| {
-            matches!(
-                code,
-                StopCode::TerminationNotice
-                    | StopCode::InfrastructureHealth
-                    | StopCode::UserInitiated
-            )
-        });
     let Some(deployment) = draft.record.deployments.iter_mut().find(|d| d.owns(task)) else {
         return;
     };
     // What was given up is not counted any further, and what an earlier attempt at the same had started says nothing of this one.
     let started = task.deployment.as_ref() == Some(&deployment.id);
-    if infrastructure || !started || deployment.rollout == RolloutState::Failed {
+    if !started || deployment.rollout == RolloutState::Failed {
         return;
     }
     let primary = deployment.status == DeploymentStatus::Primary;
@@ -133,6 +132,7 @@ fn trip(draft: &mut Draft<'_>, at: usize, why: &str) {
         primary.updated_at = now;
     }
     let status = draft.seen[at].view.status;
+    forget_older(draft, &primary);
     draft.record.blocked.push(BlockedRevision {
         basis: draft.basis.clone(),
         deployment: primary.id.clone(),
@@ -148,7 +148,11 @@ fn trip(draft: &mut Draft<'_>, at: usize, why: &str) {
     // What this plan had ordered of it before is not recorded yet.
     draft.take_starts_back(&primary.id);
     let message = events::deployment_failed(draft.input.service, &primary, threshold, why);
-    draft.say(EventLevel::Error, message);
+    draft.say_as(
+        EventName::ServiceDeploymentFailed,
+        EventLevel::Error,
+        message,
+    );
     if !end_rollback(draft, &primary, ServiceDeploymentStatus::RollbackFailed) {
         let ended = EndedDeployment {
             threshold: Some(threshold),
@@ -162,6 +166,18 @@ fn trip(draft: &mut Draft<'_>, at: usize, why: &str) {
         draft.record.remember(ended);
     }
     draft.record.steady = false;
+}
+
+/// Earlier generations of what failed are wanted no more, but for those that can be gone back to: one that is restarted again and
+/// again is remembered once.
+fn forget_older(draft: &mut Draft<'_>, failed: &Deployment) {
+    let completed = draft.record.last_completed.as_ref();
+    let completed = completed.map(|completed| completed.generation);
+    let undo = draft.overrides.undo.as_ref().map(|undo| undo.generation);
+    draft.record.blocked.retain(|known| {
+        let kept = [completed, undo].contains(&Some(known.generation));
+        known.spec != failed.spec || known.generation > failed.generation || kept
+    });
 }
 
 /// What the task wrote whose end was one too many is known a moment after its end.

@@ -434,6 +434,7 @@ impl<'a> Draft<'a> {
         let mut said = plan.events.clone();
         let mut say = |message: String| {
             said.push(NewEvent {
+                name: None,
                 level: EventLevel::Info,
                 message,
             });
@@ -479,6 +480,7 @@ impl<'a> Draft<'a> {
                         seq,
                         count: known.count.saturating_add(1),
                         last_at: self.now,
+                        name: event.name,
                         message: event.message,
                         ..known
                     }
@@ -491,6 +493,7 @@ impl<'a> Draft<'a> {
                     last_at: self.now,
                     count: 1,
                     level: event.level,
+                    name: event.name,
                     message: event.message,
                 },
             };

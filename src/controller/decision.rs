@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::model::{
-    DeploymentId, EventLevel, InstanceId, PortClaim, RevisionRef, ServiceOverrides, ServiceRecord,
-    SpecHash, StopCode, TaskId, Timestamp,
+    DeploymentId, EventLevel, EventName, InstanceId, PortClaim, RevisionRef, ServiceOverrides,
+    ServiceRecord, SpecHash, StopCode, TaskId, Timestamp,
 };
 
 /// One thing to record, and so to do. Its `Display` is the line that golden tests, `longshore plan` and the log show.
@@ -118,6 +118,8 @@ impl fmt::Display for Decision {
 /// An event to be said about a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
+    /// ECS's name for it, where ECS has one.
+    pub name: Option<EventName>,
     /// How much attention it wants.
     pub level: EventLevel,
     /// One sentence that starts with `(service X)`.

@@ -101,6 +101,46 @@ pub(super) fn configuration(service: &ServiceName) -> String {
     )
 }
 
+/// As [`configuration`], of a service whose rollout stands still: paused, or `failed`.
+pub(super) fn cannot_drain(service: &ServiceName, tasks: u32, failed: bool) -> String {
+    let tasks = match tasks {
+        1 => "1 task".to_owned(),
+        more => format!("{more} tasks"),
+    };
+    let why = match failed {
+        true => "its deployment has failed",
+        false => "its rollout is paused",
+    };
+    format!(
+        "(service {service}) was unable to move {tasks} off draining instances while {why}, because of the service deployment \
+         configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
+    )
+}
+
+/// Tasks that have to leave their instances, and in whose place nothing is started.
+pub(super) fn failed_on_draining(
+    service: &ServiceName,
+    tasks: u32,
+    revision: &RevisionRef,
+) -> String {
+    let tasks = match tasks {
+        1 => "1 task".to_owned(),
+        more => format!("{more} tasks"),
+    };
+    format!(
+        "(service {service}) keeps {tasks} on draining instances: {revision} has failed, so nothing of it is started in their \
+         place. Change its manifest or task definition, or say `longshore retry {service}`."
+    )
+}
+
+/// A count that is not followed while a rollout is paused.
+pub(super) fn not_scaled(service: &ServiceName, desired: u32, kept: u32) -> String {
+    format!(
+        "(service {service}) wants {desired} tasks and is kept at {kept} while its rollout is paused. \
+         `longshore rollout resume {service}` lets it go on."
+    )
+}
+
 /// ECS's, for a service that has more protected tasks than it wants tasks.
 pub(super) fn too_many_protected(service: &ServiceName) -> String {
     format!(
@@ -206,6 +246,11 @@ pub(super) fn breaker_tripped() -> String {
 /// ECS's, of the deployment that is gone back to.
 pub(super) fn rolling_back_to(deployment: &DeploymentId) -> String {
     format!("ECS deployment circuit breaker: rolling back to deploymentId {deployment}.")
+}
+
+/// Of a deployment that somebody goes back from before it is done.
+pub(super) fn taken_back_to(deployment: &DeploymentId, asked: &Asked) -> String {
+    format!("rolling back to deploymentId {deployment}, as it was asked for {asked}.")
 }
 
 /// A deployment was given up, after so many failed tasks, the last of them for that reason.
@@ -367,6 +412,7 @@ mod tests {
     #[test]
     fn a_failure_is_the_same_whatever_ids_the_engine_names() {
         let event = |task: &str, endpoint: &str, port: u16, level| NewEvent {
+            name: None,
             level,
             message: format!(
                 "(service web) (task {task}) stopped: CannotStartContainerError: driver failed programming external \
@@ -375,6 +421,7 @@ mod tests {
             ),
         };
         let known = |new: NewEvent| ServiceEvent {
+            name: new.name,
             cluster: "default".into(),
             service: "web".into(),
             seq: 1,

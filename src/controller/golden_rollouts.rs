@@ -200,6 +200,7 @@ fn a_paused_rollout_keeps_both_revisions_as_they_are() {
     then(&mut world, "paused while the new one warms up");
     world.run_all();
     world.overrides.paused = Some(Pause {
+        desired: None,
         basis: now_basis(&world),
         asked: asked(),
     });

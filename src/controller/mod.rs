@@ -22,6 +22,8 @@ mod golden;
 #[cfg(test)]
 mod golden_rollouts;
 mod hold;
+#[cfg(test)]
+mod hold_tests;
 mod images;
 mod inputs;
 mod instances;

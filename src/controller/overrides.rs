@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::inputs::Targets;
 use crate::model::{
-    Asked, Deployment, Pause, Restart, Retry, RevisionRef, RolloutState, RolloutVerb,
+    Asked, Deployment, DeploymentId, Pause, Restart, Retry, RevisionRef, RolloutState, RolloutVerb,
     ServiceDeploymentStatus, ServiceName, ServiceOverrides, ServiceRecord, ServiceStatus, SpecHash,
     Timestamp, Undo, basis,
 };
@@ -113,7 +113,11 @@ pub(super) fn grant(
                     primary.rollout.as_str()
                 )));
             }
-            let pause = overrides.paused.get_or_insert(Pause { basis, asked });
+            let pause = overrides.paused.get_or_insert(Pause {
+                basis,
+                desired: Some(wanted.desired_count),
+                asked,
+            });
             let message = format!(
                 "the rollout of {} is paused {}: tasks that end are replaced from their own revision, and nothing else \
                  is started or stopped",
@@ -152,11 +156,19 @@ pub(super) fn grant(
             );
             said(overrides, message)
         }
-        RolloutVerb::Undo { to } => {
+        RolloutVerb::Undo { .. } | RolloutVerb::Stop { .. } => {
+            let to = match verb {
+                RolloutVerb::Undo { to } => *to,
+                RolloutVerb::Stop { deployment } => {
+                    check_under_way(record, primary, deployment)?;
+                    None
+                }
+                _ => None,
+            };
             // What an earlier request goes back to may not run yet: then what does can still be chosen instead.
             let undone = overrides.undo.as_ref();
             let away = undone.is_some_and(|undo| undo.spec != primary.spec);
-            let back = back_to(state, record, primary, away, *to)?;
+            let back = back_to(state, record, primary, away, to)?;
             let failed = record.blocked.iter().find(|blocked| {
                 blocked.basis == basis
                     && blocked.spec == back.spec
@@ -208,6 +220,29 @@ pub(super) fn grant(
             said(overrides, message)
         }
     }
+}
+
+/// Only what is being rolled out can be stopped, and only where it is another revision than the one that would be gone back to.
+fn check_under_way(
+    record: &ServiceRecord,
+    primary: &Deployment,
+    deployment: &DeploymentId,
+) -> Result<(), RolloutError> {
+    let name = &record.spec.name;
+    if primary.id != *deployment || primary.rollout != RolloutState::InProgress {
+        return Err(RolloutError::NotNow(format!(
+            "deployment {deployment} of service {name} is not under way"
+        )));
+    }
+    let completed = record.last_completed.as_ref();
+    if completed.is_some_and(|completed| completed.spec == primary.spec) {
+        return Err(RolloutError::NotNow(format!(
+            "deployment {deployment} of service {name} starts {} anew: there is no other revision to go back to. \
+             `longshore rollout pause {name}` has it stand still",
+            primary.revision
+        )));
+    }
+    Ok(())
 }
 
 /// What has to be taken back before anything comes of a request, as the end of a sentence.

@@ -13,10 +13,10 @@ use super::observe::{Judge, Phase, TaskView};
 use super::placement::{Books, InstanceView, Placed, Request, Standing};
 use super::{daemon, events, hold, images, instances, retention, rolling, service, suspend};
 use crate::model::{
-    ClusterSpec, Deployment, DeploymentId, DesiredStatus, EventLevel, InstanceDesired, InstanceId,
-    Notice, NoticeKind, ProviderShare, RevisionRef, RolloutState, SchedulingStrategy, ServiceName,
-    ServiceOverrides, ServiceRecord, ServiceSpec, SpecHash, StopCode, TaskId, TaskRecord, TaskSpec,
-    TaskStatus, Timestamp,
+    ClusterSpec, Deployment, DeploymentId, DesiredStatus, EventLevel, EventName, InstanceDesired,
+    InstanceId, Notice, NoticeKind, ProviderShare, RevisionRef, RolloutState, SchedulingStrategy,
+    ServiceName, ServiceOverrides, ServiceRecord, ServiceSpec, SpecHash, StopCode, TaskId,
+    TaskRecord, TaskSpec, TaskStatus, Timestamp,
 };
 
 /// After that long something that lasts is said again (semantics §4.29).
@@ -101,6 +101,9 @@ pub(super) fn act(input: &PlanInput<'_>) -> Plan {
         hash,
         spec,
     });
+    if !draft.stands_still() {
+        draft.notice(NoticeKind::Scaling, EventLevel::Warn, None);
+    }
     let wanted = match (definition, spec.scheduling) {
         _ if draft.stands_still() => {
             hold::keep(&mut draft, spec);
@@ -362,7 +365,20 @@ impl<'a> Draft<'a> {
     }
 
     pub fn say(&mut self, level: EventLevel, message: String) {
-        self.events.push(NewEvent { level, message });
+        self.events.push(NewEvent {
+            name: None,
+            level,
+            message,
+        });
+    }
+
+    /// Says something that ECS has a name for.
+    pub fn say_as(&mut self, name: EventName, level: EventLevel, message: String) {
+        self.events.push(NewEvent {
+            name: Some(name),
+            level,
+            message,
+        });
     }
 
     /// Says something that lasts: once, and again after six hours; `None` takes it back silently.
@@ -377,7 +393,10 @@ impl<'a> Draft<'a> {
             });
         if !said {
             let at = self.now();
-            self.say(level, message.clone());
+            match kind.event_name() {
+                Some(name) => self.say_as(name, level, message.clone()),
+                None => self.say(level, message.clone()),
+            }
             self.record.notices.insert(kind, Notice { message, at });
         }
     }
@@ -560,7 +579,11 @@ impl<'a> Draft<'a> {
             let end = self.events.len() - MOST_EVENTS / 2;
             let message = events::and_more(self.input.service, end - MOST_EVENTS / 2);
             let level = EventLevel::Warn;
-            let summary = NewEvent { level, message };
+            let summary = NewEvent {
+                name: None,
+                level,
+                message,
+            };
             self.events.splice(MOST_EVENTS / 2..end, [summary]);
         }
         let ids: BTreeSet<&TaskId> = self.seen.iter().map(Seen::id).collect();

@@ -158,6 +158,7 @@ fn ask(world: &mut World, what: u8) {
     match what {
         0 => {
             world.overrides.paused = Some(Pause {
+                desired: None,
                 basis,
                 asked: asked(),
             });

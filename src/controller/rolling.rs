@@ -55,6 +55,8 @@ pub(super) enum Blocked {
     Percentages,
     /// They fit nowhere.
     Placement(NoFit),
+    /// The rollout stands still, and this comes of it.
+    Standing(String),
 }
 
 pub(super) fn roll(draft: &mut Draft<'_>, spec: &ServiceSpec, definition: &Definition<'_>) {
@@ -246,6 +248,7 @@ pub(super) fn report(draft: &mut Draft<'_>, blocked: Option<Blocked>) {
         // What holds it up then is protection, and that is said by itself.
         Some(Blocked::Percentages) if draft.count(kept) > 0 => {}
         Some(Blocked::Percentages) => configuration = Some(events::configuration(service)),
+        Some(Blocked::Standing(why)) => configuration = Some(why),
         Some(Blocked::Placement(no_fit)) if no_fit.is_empty() => {
             let since = draft.record.primary().map(|primary| primary.updated_at);
             let until = since.unwrap_or_default().plus(REGISTRATION);

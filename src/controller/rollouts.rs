@@ -234,6 +234,26 @@ fn rule_24_a_task_that_was_lost_or_that_somebody_stopped_is_no_failed_task() {
 }
 
 #[test]
+fn rule_24_a_task_that_was_lost_with_its_engine_is_replaced_at_once_from_its_own_revision() {
+    let mut world = guarded(2, task_spec("a"), true, 1);
+    world.deploy(2, task_spec("b"));
+    world.settle();
+    for round in 0..4 {
+        let all = world.ids(|task| task.record.desired == DesiredStatus::Running);
+        for id in all {
+            world.exit(&id, 137);
+            let status = world.task(&id).status.as_mut().expect("a status");
+            status.stop_code = Some(crate::model::StopCode::InfrastructureHealth);
+        }
+        world.settle();
+        let throttle = &record(&world).throttle;
+        assert_eq!((throttle.failures, throttle.not_before), (0, None));
+        assert_eq!(alive(&world, "b"), 2, "round {round}");
+    }
+    assert!(record(&world).failure().is_none());
+}
+
+#[test]
 fn rule_25_a_task_that_becomes_healthy_sets_the_count_back_unless_it_is_cumulative() {
     for reset in [true, false] {
         let mut world = guarded(2, checked("a"), false, 3);

@@ -11,8 +11,9 @@ use super::target::{self, Wanted};
 use super::{events, instances, retention, throttle};
 use crate::model::{
     CompletedDeployment, Deployment, DeploymentId, DeploymentStatus, EndedDeployment, EventLevel,
-    NoticeKind, RolloutState, SchedulingStrategy, ServiceDeploymentStatus, ServiceOverrides,
-    ServiceRecord, ServiceSpec, ServiceStatus, StopCode, TaskId, Throttle, basis, ceil_percent,
+    EventName, NoticeKind, RolloutState, SchedulingStrategy, ServiceDeploymentStatus,
+    ServiceOverrides, ServiceRecord, ServiceSpec, ServiceStatus, StopCode, TaskId, Throttle, basis,
+    ceil_percent,
 };
 
 /// Brings the record up to what the manifest, and what people asked for on top of it, say: settles what was under way, then makes
@@ -259,6 +260,10 @@ fn count_end(
     why: &str,
     recoveries: &Recoveries,
 ) {
+    // It is replaced at once, from its own revision.
+    if !was_healthy && breaker::is_no_failure(&draft.seen[at]) {
+        return;
+    }
     let now = draft.input.now;
     let still = draft.stands_still();
     let task = draft.seen[at].view.record;
@@ -339,7 +344,11 @@ fn complete(draft: &mut Draft<'_>) {
         };
         draft.record.remember(ended);
     }
-    draft.say(EventLevel::Info, message);
+    draft.say_as(
+        EventName::ServiceDeploymentCompleted,
+        EventLevel::Info,
+        message,
+    );
 }
 
 /// Whether the deployment is done by its early success criteria: enough of its tasks are healthy and, where that is waited for,
@@ -367,7 +376,7 @@ pub(super) fn conclude(draft: &mut Draft<'_>, wanted: Option<u32>) {
     }
     if steady && !draft.record.steady {
         let message = events::steady(draft.input.service);
-        draft.say(EventLevel::Info, message);
+        draft.say_as(EventName::ServiceSteadyState, EventLevel::Info, message);
     }
     draft.record.steady = steady;
     let seen = &draft.seen;

@@ -183,6 +183,7 @@ fn a_paused_rollout_starts_and_stops_nothing_and_replaces_what_dies_from_its_own
     world.settle();
     world.run_all();
     world.overrides.paused = Some(Pause {
+        desired: None,
         basis: now_basis(&world),
         asked: asked(),
     });
@@ -224,6 +225,7 @@ fn a_task_that_ends_in_the_moment_of_a_pause_is_replaced_as_well() {
     world.run_all();
     world.all_healthy();
     world.overrides.paused = Some(Pause {
+        desired: None,
         basis: now_basis(&world),
         asked: asked(),
     });

@@ -6,8 +6,8 @@ use super::plan::Draft;
 use super::service::primary_mut;
 use super::target::{Target, Why};
 use crate::model::{
-    Deployment, DeploymentId, DeploymentStatus, EventLevel, Rollback, RolloutState,
-    ServiceDeploymentStatus, hex_sha256,
+    BlockedRevision, Deployment, DeploymentId, DeploymentStatus, EventLevel, EventName, Rollback,
+    RolloutState, ServiceDeploymentStatus, hex_sha256,
 };
 
 /// Makes `target` PRIMARY, if it is not.
@@ -33,9 +33,10 @@ pub(super) fn make_primary(draft: &mut Draft<'_>, target: Target) {
         Some(known) if target.images.is_empty() => known.images,
         _ => target.images.clone(),
     };
-    let reason = match target.why {
-        Why::Folder | Why::Undo => events::in_progress(&id),
-        Why::Rollback => events::rolling_back_to(&id),
+    let from = failed_from(draft, target.why);
+    let reason = match from {
+        None => events::in_progress(&id),
+        Some(_) => events::rolling_back_to(&id),
     };
     let primary = Deployment {
         id,
@@ -56,7 +57,14 @@ pub(super) fn make_primary(draft: &mut Draft<'_>, target: Target) {
     if let Some(old) = &old {
         retire(draft, old, &primary);
     }
-    announce(draft, &primary, old.as_ref(), target.why);
+    if target.why == Why::Undo
+        && let Some(old) = old
+            .as_ref()
+            .filter(|old| old.rollout == RolloutState::InProgress)
+    {
+        take_back(draft, old, &primary);
+    }
+    announce(draft, &primary, old.as_ref(), from);
     // What failed and is tried again is another deployment, and its tasks are that one's.
     draft
         .record
@@ -120,13 +128,50 @@ fn retire(draft: &mut Draft<'_>, old: &Deployment, by: &Deployment) {
     }
 }
 
+/// What is gone back from with the next deployment, if that is why there is one. What was gone back from already stays so: then it is
+/// what runs in its place that is restarted.
+fn failed_from(draft: &Draft<'_>, why: Why) -> Option<BlockedRevision> {
+    let failed = draft
+        .record
+        .blocked
+        .last()
+        .filter(|_| why == Why::Rollback)?;
+    let mut history = draft.record.history.iter();
+    let row = history.find(|ended| ended.id == failed.deployment);
+    let done = row.is_some_and(|ended| ended.status == ServiceDeploymentStatus::RollbackSuccessful);
+    (!done).then(|| failed.clone())
+}
+
+/// Somebody goes back from a deployment that was under way: it is over when that is (ECS `ROLLBACK_IN_PROGRESS`).
+fn take_back(draft: &mut Draft<'_>, old: &Deployment, primary: &Deployment) {
+    let now = draft.input.now;
+    let asked = draft.overrides.undo.as_ref().map(|undo| undo.asked.clone());
+    let mut history = draft.record.history.iter_mut();
+    let row = history.find(|ended| ended.id == old.id && ended.rollback.is_none());
+    if let (Some(row), Some(asked)) = (row, asked) {
+        row.status = ServiceDeploymentStatus::RollbackInProgress;
+        row.rollback = Some(Rollback {
+            to: primary.id.clone(),
+            revision: primary.revision.clone(),
+            reason: events::taken_back_to(&primary.id, &asked),
+            at: now,
+        });
+    }
+}
+
 /// Says that a deployment begins, and in place of which.
-fn announce(draft: &mut Draft<'_>, primary: &Deployment, old: Option<&Deployment>, why: Why) {
+fn announce(
+    draft: &mut Draft<'_>,
+    primary: &Deployment,
+    old: Option<&Deployment>,
+    from: Option<BlockedRevision>,
+) {
     let now = draft.input.now;
     let service = draft.input.service;
-    if let (Why::Rollback, Some(failed)) = (why, draft.record.blocked.last().cloned()) {
+    if let Some(failed) = from {
         let message = events::rolls_back(service, &failed, &primary.id, &primary.revision);
-        draft.say(EventLevel::Warn, message);
+        let name = EventName::ServiceDeploymentInProgress;
+        draft.say_as(name, EventLevel::Warn, message);
         let mut history = draft.record.history.iter_mut();
         if let Some(ended) = history.find(|ended| ended.id == failed.deployment) {
             ended.status = ServiceDeploymentStatus::RollbackInProgress;
@@ -144,7 +189,8 @@ fn announce(draft: &mut Draft<'_>, primary: &Deployment, old: Option<&Deployment
         "(service {service}) (deployment {}) deployment in progress: {}{replaces}.",
         primary.id, primary.revision
     );
-    draft.say(EventLevel::Info, message);
+    let name = EventName::ServiceDeploymentInProgress;
+    draft.say_as(name, EventLevel::Info, message);
 }
 
 /// `ecs-svc/` and 19 digits, from the cluster, the service and a counter: unlike any that a task or a deployment has.

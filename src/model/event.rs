@@ -19,6 +19,24 @@ pub enum EventLevel {
     Error,
 }
 
+/// ECS's `eventName` of what has one: what programs tell events by (semantics §4.44).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum EventName {
+    /// A deployment has begun.
+    ServiceDeploymentInProgress,
+    /// A deployment is done.
+    ServiceDeploymentCompleted,
+    /// A deployment was given up.
+    ServiceDeploymentFailed,
+    /// As many tasks as wanted are healthy, and nothing is under way.
+    ServiceSteadyState,
+    /// Tasks keep failing before they are healthy.
+    ServiceTaskStartImpaired,
+    /// A task fits nowhere.
+    ServiceTaskPlacementFailure,
+}
+
 /// `clusters/<c>/events/<service>/<seq>`: one event; the last 100 of a service are kept, a failure that repeats
 /// one of the newest is folded into it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +55,9 @@ pub struct ServiceEvent {
     pub count: u32,
     /// How much attention it wants.
     pub level: EventLevel,
+    /// ECS's name for it, where ECS has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<EventName>,
     /// ECS's own wording where ECS has one; starts with `(service X)`.
     pub message: String,
 }

@@ -25,7 +25,7 @@ pub mod time;
 
 pub use cluster::{ClusterSpec, EngineEndpoint, InstanceSpec, NfsExport};
 pub use desired::{Desired, RegisteredDefinition, Source};
-pub use event::{EventLevel, ServiceEvent};
+pub use event::{EventLevel, EventName, ServiceEvent};
 pub use ids::{
     ClusterName, DeploymentId, Family, InstanceId, RevisionRef, ServiceName, SpecHash, TaskId,
 };

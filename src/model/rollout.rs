@@ -99,6 +99,9 @@ impl std::fmt::Display for Asked {
 pub struct Pause {
     /// What the folder asked for then ([`basis`]); once it asks for something else, this no longer holds.
     pub basis: String,
+    /// How many tasks it asked for then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<u32>,
     /// Who wanted it.
     pub asked: Asked,
 }
@@ -218,6 +221,11 @@ pub enum RolloutVerb {
     },
     /// What failed is tried again, and what is held back is no longer.
     Retry,
+    /// Back to what was completed last, if that deployment is still under way.
+    Stop {
+        /// The one that is to be stopped.
+        deployment: DeploymentId,
+    },
 }
 
 impl RolloutVerb {
@@ -231,6 +239,7 @@ impl RolloutVerb {
             Self::Restart => "restart",
             Self::Undo { .. } => "undo",
             Self::Retry => "retry",
+            Self::Stop { .. } => "stop",
         }
     }
 

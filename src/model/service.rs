@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::event::EventName;
 use super::ids::{ClusterName, DeploymentId, Family, RevisionRef, ServiceName, SpecHash, TaskId};
 use super::query::Query;
 use super::rollout::{
@@ -371,6 +372,19 @@ pub enum NoticeKind {
     Suspended,
     /// Tasks were given up with an instance that vanished, and may still run there.
     Lost,
+    /// Its count is not followed while its rollout is paused.
+    Scaling,
+}
+
+impl NoticeKind {
+    /// ECS's name for the event that says it, where ECS has one.
+    pub const fn event_name(self) -> Option<EventName> {
+        match self {
+            Self::Placement => Some(EventName::ServiceTaskPlacementFailure),
+            Self::Impaired => Some(EventName::ServiceTaskStartImpaired),
+            _ => None,
+        }
+    }
 }
 
 /// Something that lasts, as it was last said.

@@ -590,6 +590,7 @@ impl World {
             last_at: at.plus(Duration::from_secs(u64::from(count - 1))),
             count,
             level: EventLevel::Info,
+            name: None,
             message: message.to_owned(),
         };
         let key = keys::event(&event.cluster, &event.service, seq);

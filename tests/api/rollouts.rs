@@ -120,3 +120,50 @@ async fn deployments_that_are_over_are_listed_and_described_with_what_they_ran()
     assert_eq!(image["imageDigest"], "sha256:abc");
     assert_eq!(described["failures"][0]["reason"], "MISSING");
 }
+
+#[tokio::test]
+async fn what_cannot_be_stopped_is_refused_as_ecs_does() {
+    let world = World::start().await;
+    let cluster = ClusterName::default();
+    let mut record = {
+        let state = world.view.read();
+        let stored = state.service(&cluster, &"web".into()).unwrap();
+        ServiceRecord::clone(&stored.value)
+    };
+    let over = record.deployments[0].clone();
+    record.remember(EndedDeployment {
+        id: over.id.clone(),
+        revision: over.revision.clone(),
+        spec: over.spec.clone(),
+        generation: 0,
+        images: Default::default(),
+        started_at: over.created_at,
+        finished_at: over.updated_at,
+        status: ServiceDeploymentStatus::Successful,
+        reason: String::new(),
+        failed_tasks: 0,
+        threshold: None,
+        rollback: None,
+    });
+    let key = keys::service(&cluster, &"web".into());
+    world.commit(world.txn().put_json(key, &record)).await;
+    world.follow();
+    let stop = async |input| match world.client.ecs("StopServiceDeployment", &input).await {
+        Err(ClientError::Refused { exception, .. }) => exception.unwrap_or_default(),
+        other => panic!("{other:?}"),
+    };
+    let none = "arn:aws:ecs:local:000000000000:service-deployment/default/web/7";
+    let unknown = stop(json!({"serviceDeploymentArn": none})).await;
+    assert_eq!(unknown, "ServiceDeploymentNotFoundException");
+    let listed = json!({"service": "web"});
+    let listed = world
+        .client
+        .ecs("ListServiceDeployments", &listed)
+        .await
+        .unwrap();
+    let arn = &listed["serviceDeployments"][0]["serviceDeploymentArn"];
+    let over = stop(json!({"serviceDeploymentArn": arn, "stopType": "ROLLBACK"})).await;
+    assert_eq!(over, "ConflictException");
+    let abort = stop(json!({"serviceDeploymentArn": arn, "stopType": "ABORT"})).await;
+    assert_eq!(abort, "UnsupportedFeatureException");
+}

@@ -29,6 +29,14 @@ impl EcsError {
         Self::new("ServiceNotFoundException", "Service not found.")
     }
 
+    /// There is no such service deployment.
+    pub fn service_deployment_not_found() -> Self {
+        Self::new(
+            "ServiceDeploymentNotFoundException",
+            "Service deployment not found.",
+        )
+    }
+
     /// There is no such resource to list tags of.
     pub fn resource_not_found() -> Self {
         Self::new(

@@ -44,6 +44,9 @@ pub async fn dispatch(context: &ApiContext, operation: &str, body: &[u8]) -> Ecs
         "UpdateService" if services::only_restarts(&input) => {
             return services::restart(context, &read(input)?).await;
         }
+        "StopServiceDeployment" => {
+            return services::stop_deployment(context, &read(input)?).await;
+        }
         "UpdateContainerInstancesState" => {
             return instances::update(context, &read(input)?).await;
         }

@@ -90,7 +90,6 @@ const OTHERS: &[&str] = &[
     "PutAccountSettingDefault",
     "PutClusterCapacityProviders",
     "RegisterDaemonTaskDefinition",
-    "StopServiceDeployment",
     "SubmitAttachmentStateChanges",
     "SubmitContainerStateChange",
     "SubmitTaskStateChange",

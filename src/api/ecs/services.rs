@@ -127,6 +127,54 @@ pub(super) async fn restart(context: &ApiContext, request: &Restart) -> EcsResul
     Ok(json!({"service": service}))
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct StopDeployment {
+    service_deployment_arn: String,
+    stop_type: Option<String>,
+}
+
+/// Goes back from a deployment that is under way to what was completed last.
+pub(super) async fn stop_deployment(context: &ApiContext, request: &StopDeployment) -> EcsResult {
+    match request.stop_type.as_deref() {
+        None | Some("ROLLBACK") => {}
+        Some("ABORT") => {
+            return Err(EcsError::unsupported(
+                "a service that is neither rolled out nor back would not be what its manifest says; use stopType ROLLBACK, or \
+                 `longshore rollout pause SERVICE`",
+            ));
+        }
+        Some(other) => {
+            return Err(EcsError::invalid_parameter(format!(
+                "deployments can be stopped by ROLLBACK, not by {other:?}"
+            )));
+        }
+    }
+    let arn = &request.service_deployment_arn;
+    let (cluster, service, deployment) = {
+        let state = context.view.read();
+        let (record, told) = find_deployment(&state, "service-deployment", arn)
+            .ok_or_else(EcsError::service_deployment_not_found)?;
+        let spec = &record.spec;
+        (spec.cluster.clone(), spec.name.clone(), told.id.clone())
+    };
+    let asked = Asked {
+        by: "StopServiceDeployment".to_owned(),
+        ..Asked::default()
+    };
+    let verb = RolloutVerb::Stop { deployment };
+    let done = context
+        .control
+        .rollout(&cluster, &service, &verb, asked)
+        .await;
+    done.map_err(|error| match error {
+        RolloutError::NoSuchService(..) => EcsError::service_deployment_not_found(),
+        RolloutError::NotNow(why) | RolloutError::NoSuchRevision(why) => EcsError::conflict(why),
+        other => EcsError::server(other.to_string()),
+    })?;
+    Ok(json!({"serviceDeploymentArn": arn}))
+}
+
 /// Bounds on when a deployment was made, both exclusive of nothing: seconds since the epoch.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -8,7 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::api::context::Serving;
 use crate::api::time::At;
-use crate::model::{EventLevel, ServiceEvent};
+use crate::model::{EventLevel, EventName, ServiceEvent};
 use crate::store::{Changed, Key, State};
 
 use super::Lines;
@@ -46,6 +46,9 @@ pub struct EventLine {
     pub count: u32,
     /// INFO, WARN or ERROR.
     pub level: EventLevel,
+    /// ECS's `eventName`, where ECS has one: `SERVICE_DEPLOYMENT_FAILED`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<EventName>,
     /// The sentence.
     pub message: String,
 }
@@ -60,6 +63,7 @@ impl From<&ServiceEvent> for EventLine {
             last_at: event.last_at.into(),
             count: event.count,
             level: event.level,
+            name: event.name,
             message: event.message.clone(),
         }
     }

@@ -176,12 +176,7 @@ fn verdict(summary: &ServiceSummary) -> Option<CommandResult> {
 fn explain(summary: &ServiceSummary) -> String {
     let mut lines = summary.differs();
     if let Some(failed) = &summary.failed {
-        lines.extend(
-            failed
-                .last_log_lines
-                .iter()
-                .map(|line| format!("  | {line}")),
-        );
+        lines.extend(failed.last_words().map(|line| format!("  | {line}")));
     } else if let Some(failure) = &summary.failure {
         lines.push(format!(
             "task {} of {} failed: {}",

@@ -6,8 +6,8 @@ use super::{RolloutError, RolloutOutcome};
 use crate::controller::testing::task_spec;
 use crate::controller::worker_tests::{Fixture, default, fixture, folder};
 use crate::model::{
-    Asked, CircuitBreaker, Desired, RolloutState, RolloutVerb, ServiceName, ServiceOverrides,
-    Threshold,
+    Asked, CircuitBreaker, DeploymentId, Desired, RolloutState, RolloutVerb,
+    ServiceDeploymentStatus, ServiceName, ServiceOverrides, ServiceRecord, Threshold,
 };
 
 async fn ask(f: &Fixture, verb: RolloutVerb) -> Result<RolloutOutcome, RolloutError> {
@@ -210,4 +210,58 @@ async fn nothing_is_recorded_for_a_service_that_is_not_there_and_nothing_is_left
     assert_eq!(overrides(&f), None);
     let state = f.view.read();
     assert!(state.service(&default(), &"web".into()).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_is_stopped_is_gone_back_from_and_one_that_is_over_cannot_be() {
+    let f = fixture().await;
+    f.controller.set_desired(web("a", 2));
+    let agent = f.obedient_agent();
+    f.pass(60).await;
+    let record = |f: &Fixture| {
+        let state = f.view.read();
+        let stored = state.service(&default(), &"web".into());
+        ServiceRecord::clone(&stored.expect("a record").value)
+    };
+    let stop = |deployment: &DeploymentId| RolloutVerb::Stop {
+        deployment: deployment.clone(),
+    };
+    let first = record(&f).deployments[0].id.clone();
+    let over = ask(&f, stop(&first)).await.expect_err("it is over");
+    assert!(over.to_string().contains("is not under way"), "{over}");
+
+    // Nothing runs for as long as nobody starts it.
+    agent.abort();
+    f.controller.set_desired(web("b", 2));
+    f.pass(2).await;
+    let second = record(&f).deployments[0].clone();
+    assert_eq!(second.revision.revision, 2);
+    ask(&f, stop(&second.id)).await.expect("granted");
+    f.pass(1).await;
+    let row = |f: &Fixture| {
+        let record = record(f);
+        let row = record.history.iter().find(|row| row.id == second.id);
+        row.cloned().expect("remembered")
+    };
+    assert_eq!(row(&f).status, ServiceDeploymentStatus::RollbackInProgress);
+    let rollback = row(&f).rollback.expect("to what");
+    assert_eq!(rollback.revision.revision, 1);
+    assert!(
+        rollback.reason.contains("asked for by ann"),
+        "{}",
+        rollback.reason
+    );
+    let _agent = f.obedient_agent();
+    f.pass(60).await;
+    assert_eq!((f.wanted("web").len(), revision(&f)), (2, 1));
+    assert_eq!(row(&f).status, ServiceDeploymentStatus::RollbackSuccessful);
+
+    ask(&f, RolloutVerb::Restart).await.expect("granted");
+    f.pass(1).await;
+    let restart = record(&f).deployments[0].id.clone();
+    let refused = ask(&f, stop(&restart)).await.expect_err("what for");
+    assert!(
+        refused.to_string().contains("no other revision"),
+        "{refused}"
+    );
 }
