@@ -162,6 +162,19 @@ pub struct LeaderStatus {
     pub since: Timestamp,
 }
 
+/// A container instance that is wanted and does not work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceTrouble {
+    /// Its cluster.
+    pub cluster: ClusterName,
+    /// Its name.
+    pub instance: InstanceId,
+    /// Waiting does not help: somebody has to do something about it.
+    pub refused: bool,
+    /// What is wrong, as a sentence for people.
+    pub why: String,
+}
+
 /// A pull that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -273,6 +286,11 @@ pub trait Control: Send + Sync + 'static {
 
     /// Ends the process as SIGTERM does: containers keep running.
     fn shutdown(&self);
+
+    /// Follows which container instances do not work.
+    fn troubles(&self) -> watch::Receiver<Vec<InstanceTrouble>> {
+        watch::channel(Vec::new()).1
+    }
 
     /// Who leads, where several may; `None` where nobody else can, or nobody does.
     fn leader(&self) -> Option<LeaderStatus> {

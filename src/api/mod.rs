@@ -33,7 +33,7 @@ pub mod time;
 pub use conditions::{Phase, RolloutFailure, ServiceSummary, TaskFailure, summaries};
 pub use context::{
     ApiContext, Control, Engines, FolderDiagnostic, FolderStatus, HeldResource, Identity,
-    LeaderStatus, PullStatus,
+    InstanceTrouble, LeaderStatus, PullStatus,
 };
 pub use server::{Server, bind};
 pub use socket::{is_live, runtime_dir, socket_path};

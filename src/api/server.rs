@@ -219,10 +219,11 @@ async fn manifests_request(
     };
     let now = context.clock.now();
     let folder = context.status.borrow().clone();
+    let troubles = context.control.troubles().borrow().clone();
     let mut items = {
         let state = context.view.read();
         check_cluster(&state, query.cluster.as_deref())?;
-        documents(&state, &folder.held, kind, &selection, now)
+        documents(&state, &folder.held, &troubles, kind, &selection, now)
     };
     if let Some(name) = query.name {
         items.retain(|document| document.metadata.name == name);

@@ -485,6 +485,10 @@ impl Page {
             Tone::Bad.paint("its engine does not answer", self.colour)
         };
         self.field("Status", format!("{}, {connected}", s.status));
+        if s.registered_at.is_none() {
+            self.conditions(&s.conditions);
+            return;
+        }
         self.field("Since", self.time(s.connected_at));
         self.field("Registered", self.time(s.registered_at));
         self.field(

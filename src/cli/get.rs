@@ -528,6 +528,7 @@ fn instances(documents: &[Document<InstanceStatusDoc>], wide: bool, now: Timesta
             "RUNNING",
             "PENDING",
             "AGE",
+            "REASON",
         ],
         wide,
         &["ENGINE", "API", "PORTS", "ATTRIBUTES"],
@@ -538,10 +539,10 @@ fn instances(documents: &[Document<InstanceStatusDoc>], wide: bool, now: Timesta
             cell(&s.id),
             (
                 s.status.clone(),
-                if s.status == "ACTIVE" {
-                    Tone::Good
-                } else {
-                    Tone::Warn
+                match s.status.as_str() {
+                    "ACTIVE" => Tone::Good,
+                    "REGISTRATION_FAILED" => Tone::Bad,
+                    _ => Tone::Warn,
                 },
             ),
             if s.connected {
@@ -554,6 +555,7 @@ fn instances(documents: &[Document<InstanceStatusDoc>], wide: bool, now: Timesta
             cell(s.running_tasks),
             cell(s.pending_tasks),
             since(s.registered_at, now),
+            cell(&s.reason),
             cell(&s.engine_version),
             cell(&s.api_version),
             cell(s.reserved_ports.join(",")),

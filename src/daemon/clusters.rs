@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Shared;
 use super::instance::{InstanceRunner, InstanceState};
+use crate::api::InstanceTrouble;
 use crate::engine::translate;
 use crate::model::{ClusterName, ClusterSpec, Desired, InstanceId, InstanceSpec, Timestamp};
 
@@ -39,6 +40,23 @@ pub struct InstanceReport {
 }
 
 impl InstanceReport {
+    /// What is wrong with it, if something is.
+    fn trouble(&self) -> Option<InstanceTrouble> {
+        let (refused, why) = match &self.state {
+            InstanceState::Waiting(why) => (false, why),
+            InstanceState::Held(why) | InstanceState::Refused(why) => (true, why),
+            InstanceState::Starting | InstanceState::Settling | InstanceState::Ready => {
+                return None;
+            }
+        };
+        Some(InstanceTrouble {
+            cluster: self.cluster.clone(),
+            instance: self.instance.clone(),
+            refused,
+            why: why.clone(),
+        })
+    }
+
     /// What its engine is waited for because of, if it is.
     pub fn waits_for(&self) -> Option<String> {
         match &self.state {
@@ -68,6 +86,7 @@ pub struct Clusters {
     changing: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
     reports: watch::Sender<Vec<InstanceReport>>,
+    troubles: watch::Sender<Vec<InstanceTrouble>>,
 }
 
 impl Clusters {
@@ -80,12 +99,18 @@ impl Clusters {
             changing: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             reports: watch::Sender::new(Vec::new()),
+            troubles: watch::Sender::new(Vec::new()),
         }
     }
 
     /// Follows how far each instance is.
     pub fn reports(&self) -> watch::Receiver<Vec<InstanceReport>> {
         self.reports.subscribe()
+    }
+
+    /// Follows which instances do not work.
+    pub fn troubles(&self) -> watch::Receiver<Vec<InstanceTrouble>> {
+        self.troubles.subscribe()
     }
 
     /// Starts what the folder declares and does not run yet, stops what it no longer declares and nothing needs, and waits
@@ -337,7 +362,7 @@ impl Clusters {
     fn report(&self) {
         // Held to the end: of two reports the later one counts.
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let reports = running
+        let reports: Vec<InstanceReport> = running
             .iter()
             .map(|((cluster, instance), entry)| InstanceReport {
                 cluster: cluster.clone(),
@@ -345,6 +370,12 @@ impl Clusters {
                 state: entry.state.borrow().clone(),
             })
             .collect();
+        let troubles: Vec<_> = reports.iter().filter_map(InstanceReport::trouble).collect();
+        self.troubles.send_if_modified(|current| {
+            let changed = *current != troubles;
+            *current = troubles;
+            changed
+        });
         self.reports.send_if_modified(|current| {
             let changed = *current != reports;
             *current = reports;

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::Shared;
 use super::clusters::Clusters;
 use crate::agent::Protector;
-use crate::api::{Control, LeaderStatus, PullStatus};
+use crate::api::{Control, InstanceTrouble, LeaderStatus, PullStatus};
 use crate::controller::{
     DrainError, RolloutError, RolloutOutcome, RunError, RunOutcome, RunRequest, StopError,
 };
@@ -129,6 +129,10 @@ impl Control for DaemonControl {
 
     fn shutdown(&self) {
         self.shared.shutdown.cancel();
+    }
+
+    fn troubles(&self) -> watch::Receiver<Vec<InstanceTrouble>> {
+        self.clusters.troubles()
     }
 
     fn leader(&self) -> Option<LeaderStatus> {

@@ -2,8 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
+use longshore::api::InstanceTrouble;
 use longshore::api::conditions::Phase;
-use longshore::api::documents::{Document, ServiceStatusDoc, TaskStatusDoc};
+use longshore::api::documents::{
+    ClusterStatus, Document, InstanceStatusDoc, ServiceStatusDoc, TaskStatusDoc,
+};
 use longshore::api::server::ManifestQuery;
 use longshore::diagnostic::{Diagnostic, Severity};
 use longshore::manifest::load::{LastGood, LoadOptions, load};
@@ -178,6 +181,64 @@ async fn a_listing_leaves_stopped_tasks_and_other_clusters_out_unless_they_are_a
     assert_eq!(
         refused.to_string(),
         "there is no cluster prdo; did you mean prod?"
+    );
+}
+
+#[tokio::test]
+async fn an_instance_that_never_registered_or_is_refused_is_listed_with_its_reason() {
+    let world = World::start().await;
+    let trouble = |cluster: &str, instance: &str, refused: bool| InstanceTrouble {
+        cluster: cluster.into(),
+        instance: instance.into(),
+        refused,
+        why: format!("{instance} is in trouble"),
+    };
+    world.control.troubles.send_replace(vec![
+        trouble("default", "local", false),
+        trouble("default", "twice", true),
+        trouble("prod", "far", false),
+    ]);
+    let instances: Vec<Document<InstanceStatusDoc>> = documents(&world, "instances")
+        .await
+        .into_iter()
+        .map(|document| document.typed().unwrap())
+        .collect();
+    let shown: Vec<_> = instances
+        .iter()
+        .map(|d| {
+            let s = &d.status;
+            (s.id.as_str(), s.status.as_str(), s.reason.as_str())
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("local", "ACTIVE", "local is in trouble"),
+            ("twice", "REGISTRATION_FAILED", "twice is in trouble"),
+            ("far", "REGISTERING", "far is in trouble"),
+        ]
+    );
+    let connected = &instances[1].status.conditions[0];
+    assert_eq!(
+        (connected.status.as_str(), connected.reason.as_str()),
+        ("False", "Refused")
+    );
+    let clusters = documents(&world, "clusters").await;
+    let said = |name: &str| -> Vec<String> {
+        let cluster = clusters.iter().find(|d| d.metadata.name == name).unwrap();
+        let cluster: Document<ClusterStatus> = cluster.clone().typed().unwrap();
+        let conditions = cluster.status.conditions.into_iter();
+        conditions
+            .map(|c| format!("{} {}: {}", c.kind, c.reason, c.message))
+            .collect()
+    };
+    assert_eq!(
+        said("default"),
+        ["InstancesMissing Refused: local: local is in trouble; twice: twice is in trouble"]
+    );
+    assert_eq!(
+        said("prod"),
+        ["InstancesMissing NotReached: far: far is in trouble"]
     );
 }
 

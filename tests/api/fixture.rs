@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use longshore::api::client::Client;
 use longshore::api::{
-    ApiContext, Control, Engines, FolderStatus, HeldResource, Identity, PullStatus,
+    ApiContext, Control, Engines, FolderStatus, HeldResource, Identity, InstanceTrouble, PullStatus,
 };
 use longshore::clock::{ManualClock, SeededIds, TokioClock};
 use longshore::controller::{
@@ -118,12 +118,17 @@ pub struct TestControl {
     epoch: Epoch,
     /// Records what RunTask asks for. It follows the folder once a test [starts](World::follow) it.
     controller: Arc<Controller>,
+    pub troubles: watch::Sender<Vec<InstanceTrouble>>,
     pub shut_down: AtomicBool,
     pub down_with_volumes: Mutex<Vec<bool>>,
 }
 
 #[async_trait]
 impl Control for TestControl {
+    fn troubles(&self) -> watch::Receiver<Vec<InstanceTrouble>> {
+        self.troubles.subscribe()
+    }
+
     async fn stop_task(
         &self,
         cluster: &ClusterName,
@@ -289,6 +294,7 @@ impl World {
                 Arc::clone(&clock) as _,
                 SeededIds::new(9),
             ),
+            troubles: watch::Sender::new(Vec::new()),
             shut_down: AtomicBool::new(false),
             down_with_volumes: Mutex::default(),
         });

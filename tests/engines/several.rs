@@ -255,6 +255,19 @@ async fn listed_twice(machines: &mut Machines) {
                 .contains("container instance again is the same engine as b")
         })
         .await;
+    let cluster = machines.rig.cluster.clone();
+    for arguments in [
+        &["get", "instances", "again", "--cluster", &cluster][..],
+        &["describe", "cluster", &cluster],
+    ] {
+        let shown = machines.rig.run(arguments);
+        assert!(
+            shown.stdout.contains("is the same engine as b"),
+            "{}{}",
+            shown.stdout,
+            shown.stderr
+        );
+    }
     let before = machines.tasks("web").await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(machines.tasks("web").await, before, "b goes on as it was");

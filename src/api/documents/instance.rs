@@ -1,18 +1,96 @@
 //! Container instances as documents.
 
+use std::collections::BTreeMap;
+
 use super::{Document, InstanceStatusDoc, Kind, Metadata};
 use crate::api::conditions::{Condition, is_pending, is_running};
+use crate::api::context::InstanceTrouble;
 use crate::model::{
-    ClusterName, ClusterSpec, Instance, InstanceDesired, InstanceOverride, Reserved,
+    ClusterName, ClusterSpec, Instance, InstanceDesired, InstanceId, InstanceOverride, Reserved,
 };
 use crate::store::{InstanceEntry, State, TaskEntry};
 
+/// Every instance of the clusters that are asked for: those that are registered, and those that should be.
+pub(super) fn documents(
+    state: &State,
+    troubles: &[InstanceTrouble],
+    here: impl Fn(&ClusterName) -> bool,
+) -> Vec<Document> {
+    let mut all: BTreeMap<(ClusterName, InstanceId), Document<InstanceStatusDoc>> = troubles
+        .iter()
+        .filter(|trouble| here(&trouble.cluster))
+        .map(|trouble| {
+            let key = (trouble.cluster.clone(), trouble.instance.clone());
+            (key, unregistered(state, trouble))
+        })
+        .collect();
+    for (key, entry) in &state.instances {
+        if here(&key.0) {
+            let trouble = troubles
+                .iter()
+                .find(|trouble| (&trouble.cluster, &trouble.instance) == (&key.0, &key.1));
+            if let Some(known) = document(state, &key.0, key.1.as_str(), entry, trouble) {
+                all.insert(key.clone(), known);
+            }
+        }
+    }
+    all.into_values().map(Document::untyped).collect()
+}
+
+/// What a cluster's own document says of its instances that do not work.
+pub(super) fn missing(troubles: &[InstanceTrouble], cluster: &ClusterName) -> Option<Condition> {
+    let mine = || {
+        troubles
+            .iter()
+            .filter(|trouble| trouble.cluster == *cluster)
+    };
+    let said: Vec<String> = mine()
+        .map(|trouble| format!("{}: {}", trouble.instance, trouble.why))
+        .collect();
+    let reason = match mine().any(|trouble| trouble.refused) {
+        true => "Refused",
+        false => "NotReached",
+    };
+    let message = said.join("; ");
+    (!said.is_empty()).then(|| Condition::new("InstancesMissing", true, reason, message))
+}
+
+/// An instance that was never registered: what is declared of it, and what is wrong. The statuses are ECS's.
+fn unregistered(state: &State, trouble: &InstanceTrouble) -> Document<InstanceStatusDoc> {
+    let declared = state.clusters.get(&trouble.cluster);
+    let declared = declared.and_then(|cluster| {
+        let mut all = cluster.instances.iter();
+        all.find(|instance| instance.name == trouble.instance)
+    });
+    let (status, reason) = match trouble.refused {
+        true => ("REGISTRATION_FAILED", "Refused"),
+        false => ("REGISTERING", "NeverReached"),
+    };
+    let status = InstanceStatusDoc {
+        cluster: trouble.cluster.to_string(),
+        id: trouble.instance.to_string(),
+        status: status.to_owned(),
+        reason: trouble.why.clone(),
+        attributes: declared.map(|d| d.attributes.clone()).unwrap_or_default(),
+        conditions: vec![Condition::new(
+            "Connected",
+            false,
+            reason,
+            trouble.why.clone(),
+        )],
+        ..InstanceStatusDoc::default()
+    };
+    let metadata = Metadata::named(trouble.instance.as_str());
+    Document::new(Kind::ContainerInstance, metadata, None, status)
+}
+
 /// An instance; `None` until its agent has registered it.
-pub(super) fn document(
+fn document(
     state: &State,
     cluster: &ClusterName,
     id: &str,
     entry: &InstanceEntry,
+    trouble: Option<&InstanceTrouble>,
 ) -> Option<Document<InstanceStatusDoc>> {
     let instance = entry.instance.as_ref()?;
     let reserved = entry
@@ -49,9 +127,10 @@ pub(super) fn document(
         running_tasks: count(is_running),
         pending_tasks: count(is_pending),
         attributes: instance.attributes.clone(),
+        reason: trouble.map(|t| t.why.clone()).unwrap_or_default(),
         conditions: conditions(
             state.clusters.get(cluster).map(|c| &*c.value),
-            instance,
+            (instance, trouble),
             (desired, entry.asked.as_ref().map(|asked| &*asked.value)),
             &tasks,
         ),
@@ -68,7 +147,7 @@ pub(super) fn document(
 /// `Connected` always, the others when they are true.
 fn conditions(
     cluster: Option<&ClusterSpec>,
-    instance: &Instance,
+    (instance, trouble): (&Instance, Option<&InstanceTrouble>),
     (desired, asked): (InstanceDesired, Option<&InstanceOverride>),
     tasks: &[&TaskEntry],
 ) -> Vec<Condition> {
@@ -96,7 +175,17 @@ fn conditions(
             instance.connected_at
         )
     };
-    let mut all = vec![Condition::new("Connected", instance.connected, "", message)];
+    let (message, reason) = match trouble {
+        Some(trouble) if trouble.refused => (format!("{}; {message}", trouble.why), "Refused"),
+        Some(trouble) => (format!("{}; {message}", trouble.why), ""),
+        None => (message, ""),
+    };
+    let mut all = vec![Condition::new(
+        "Connected",
+        instance.connected,
+        reason,
+        message,
+    )];
     if cut_off > 0 {
         let message = format!(
             "{} given up with it and may still run there, beside their replacements; they are stopped before anything is \

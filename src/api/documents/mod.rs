@@ -24,7 +24,7 @@ use crate::api::conditions::{
     ServiceSummary, conditions, desired_status, failure, health, held_of, is_healthy, last_status,
     serving_last_good, stopped_because, summary,
 };
-use crate::api::context::HeldResource;
+use crate::api::context::{HeldResource, InstanceTrouble};
 use crate::api::kinds::Kind;
 use crate::api::shapes;
 use crate::api::shapes::service::deployment_counts;
@@ -133,6 +133,7 @@ pub struct Selection {
 pub fn documents(
     state: &State,
     held: &[HeldResource],
+    troubles: &[InstanceTrouble],
     kind: Kind,
     selection: &Selection,
     now: Timestamp,
@@ -142,7 +143,7 @@ pub fn documents(
         Kind::Cluster => shapes::cluster::names(state)
             .iter()
             .filter(|name| here(name))
-            .map(|name| cluster(state, held, name).untyped())
+            .map(|name| cluster(state, held, troubles, name).untyped())
             .collect(),
         Kind::Service => state
             .services
@@ -198,14 +199,7 @@ pub fn documents(
                     .map(|d| deployment(state, record, d, now).untyped())
             })
             .collect(),
-        Kind::ContainerInstance => state
-            .instances
-            .iter()
-            .filter(|((cluster, _), _)| here(cluster))
-            .filter_map(|((cluster, id), entry)| {
-                instance::document(state, cluster, id.as_str(), entry).map(Document::untyped)
-            })
-            .collect(),
+        Kind::ContainerInstance => instance::documents(state, troubles, here),
     }
 }
 
@@ -257,7 +251,12 @@ fn declared(
     Some((metadata, document["spec"].take()))
 }
 
-fn cluster(state: &State, held: &[HeldResource], name: &ClusterName) -> Document<ClusterStatus> {
+fn cluster(
+    state: &State,
+    held: &[HeldResource],
+    troubles: &[InstanceTrouble],
+    name: &ClusterName,
+) -> Document<ClusterStatus> {
     let shape = shapes::Cluster::of(state, name, shapes::cluster::Include::default());
     let (metadata, spec) = declared(state, Kind::Cluster, None, name.as_str())
         .unwrap_or_else(|| (Metadata::named(name), json!({})));
@@ -272,6 +271,7 @@ fn cluster(state: &State, held: &[HeldResource], name: &ClusterName) -> Document
             .iter()
             .filter(|h| h.kind == "Cluster" && h.name == name.as_str())
             .map(serving_last_good)
+            .chain(instance::missing(troubles, name))
             .collect(),
     };
     Document::new(Kind::Cluster, metadata, Some(spec), status)

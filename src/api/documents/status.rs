@@ -254,8 +254,11 @@ pub struct InstanceStatusDoc {
     pub cluster: String,
     /// Its name.
     pub id: String,
-    /// ACTIVE or DRAINING.
+    /// ACTIVE or DRAINING; before it is registered REGISTERING, or REGISTRATION_FAILED where waiting does not help.
     pub status: String,
+    /// Why it does not work, if it does not.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
     /// Whether its engine answers.
     pub connected: bool,
     /// When that last changed.

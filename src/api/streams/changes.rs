@@ -30,6 +30,7 @@ pub(in crate::api) fn changes(context: &Serving) -> Response {
 async fn produce(context: Serving, lines: Lines) {
     let mut changes = context.view.subscribe();
     let mut folder = context.status.clone();
+    let mut troubles = context.control.troubles();
     loop {
         let revision = context.view.read().revision;
         if !lines.send(&ChangeLine { revision }).await {
@@ -40,11 +41,13 @@ async fn produce(context: Serving, lines: Lines) {
                 return;
             },
             Ok(()) = folder.changed() => {}
+            Ok(()) = troubles.changed() => {}
             () = lines.closed() => return,
             () = context.stop.cancelled() => return,
         }
         tokio::time::sleep(GATHER).await;
         while changes.try_recv().is_ok() {}
         folder.mark_unchanged();
+        troubles.mark_unchanged();
     }
 }
