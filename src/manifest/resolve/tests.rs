@@ -1,6 +1,11 @@
 use serde_json::json;
 
+use super::definition::volume;
 use super::*;
+use crate::model::{
+    ClusterSpec, Condition, ContainerSpec, EngineEndpoint, Gpus, InstanceDesired, NetworkMode,
+    Protocol, ServiceName, TaskSpec, VolumeKind,
+};
 
 fn definition(json: serde_json::Value) -> TaskSpec {
     task_definition(Family::new("web"), &serde_json::from_value(json).unwrap())
