@@ -4,12 +4,12 @@
 //! (`codes::DUPLICATE_KEY`) and its [`Page`]; tests check that codes are unique, in their file's range, used somewhere, and
 //! that their examples are YAML. A number is never used for anything else again.
 //!
-//! | Range  | About                                              | File       |
-//! |--------|----------------------------------------------------|------------|
-//! | LS00xx | files and the folder                               | [`files`]  |
-//! | LS01xx | YAML and JSON syntax                               | [`syntax`] |
-//! | LS02xx | the shape of a document                            | [`shape`]  |
-//! | LS03xx | the rules of one task definition                   | [`task`]   |
+//! | Range  | About                                              | File                 |
+//! |--------|----------------------------------------------------|----------------------|
+//! | LS00xx | files and the folder                               | [`files`]            |
+//! | LS01xx | YAML and JSON syntax                               | [`syntax`]           |
+//! | LS02xx | the shape of a document                            | [`shape`]            |
+//! | LS03xx | the rules of one task definition; from 21, values  | [`task`], [`values`] |
 //! | LS04xx | what documents say about each other                | [`cross`]  |
 //! | LS05xx | what means less here than on ECS                   | [`effect`] |
 //! | LS06xx | scenarios of `longshore simulate`                  | [`scenario`] |
@@ -61,6 +61,7 @@ pub mod scenario;
 pub mod shape;
 pub mod syntax;
 pub mod task;
+pub mod values;
 
 pub use cross::*;
 pub use effect::*;
@@ -69,10 +70,11 @@ pub use scenario::*;
 pub use shape::*;
 pub use syntax::*;
 pub use task::*;
+pub use values::*;
 
 /// Every page, in order of the codes.
 pub fn pages() -> impl Iterator<Item = &'static Page> {
-    [FILES, SYNTAX, SHAPE, TASK, CROSS, EFFECT, SCENARIO]
+    [FILES, SYNTAX, SHAPE, TASK, VALUES, CROSS, EFFECT, SCENARIO]
         .into_iter()
         .flatten()
 }
@@ -158,6 +160,7 @@ mod tests {
             ("LS01", SYNTAX),
             ("LS02", SHAPE),
             ("LS03", TASK),
+            ("LS03", VALUES),
             ("LS04", CROSS),
             ("LS05", EFFECT),
             ("LS06", SCENARIO),
