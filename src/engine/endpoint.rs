@@ -134,7 +134,11 @@ impl fmt::Display for Endpoint {
                 if let Some(user) = &ssh.user {
                     write!(f, "{user}@")?;
                 }
-                f.write_str(&ssh.host)?;
+                if ssh.host.contains(':') {
+                    write!(f, "[{}]", ssh.host)?;
+                } else {
+                    f.write_str(&ssh.host)?;
+                }
                 if let Some(port) = ssh.port {
                     write!(f, ":{port}")?;
                 }

@@ -20,6 +20,9 @@ pub fn parse(address: &str, tls: Option<TlsFiles>) -> Result<Endpoint, EndpointE
         None => ("tcp", trimmed),
     };
     match scheme {
+        "tcp" | "ssh" if rest.contains(char::is_whitespace) => {
+            Err(fail("a host and a path hold no spaces"))
+        }
         "unix" if rest.is_empty() => Ok(Endpoint::Unix(PathBuf::from(DEFAULT_SOCKET))),
         "unix" => Ok(Endpoint::Unix(PathBuf::from(rest))),
         "tcp" => parse_tcp(rest, tls)
@@ -112,13 +115,17 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
             None => (authority, ""),
         }
     };
+    if host.contains(['[', ']']) {
+        return Err("brackets stand around an IPv6 address and nowhere else".to_owned());
+    }
     if port.is_empty() {
         return Ok((host, None));
     }
+    let digits = port.bytes().all(|b| b.is_ascii_digit());
     let number = port
         .parse::<u16>()
         .ok()
-        .filter(|number| *number != 0)
+        .filter(|number| *number != 0 && digits)
         .ok_or_else(|| format!("{port:?} is no port from 1 to 65535"))?;
     Ok((host, Some(number)))
 }

@@ -197,6 +197,8 @@ fn addresses_are_read_as_docker_reads_them() {
     assert_eq!(shown("unix://"), "unix:///var/run/docker.sock");
     assert_eq!(shown("  "), "unix:///var/run/docker.sock");
     assert_eq!(shown("ssh://h"), "ssh://h");
+    assert_eq!(shown("ssh://me@[::1]:22/s"), "ssh://me@[::1]:22/s");
+    assert_eq!(shown("ssh://[fd00::1]"), "ssh://[fd00::1]");
     assert_eq!(shown("ssh://h/"), "ssh://h");
     assert_eq!(shown("ssh://me@h:22/s.sock"), "ssh://me@h:22/s.sock");
 }
@@ -212,6 +214,10 @@ fn addresses_that_docker_refuses_are_refused_with_what_to_write() {
         ("tcp://a:http", "no port"),
         ("tcp://::1", "brackets"),
         ("tcp://[::1", "not closed"),
+        ("tcp://[[]", "nowhere else"),
+        ("tcp://a]:1", "nowhere else"),
+        ("tcp://a:+1", "no port"),
+        ("tcp://a/b /", "no spaces"),
         ("npipe:////./pipe/x", "Windows"),
         ("fd://", "unix:///path"),
     ] {

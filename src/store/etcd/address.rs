@@ -103,7 +103,11 @@ fn endpoint(text: &str) -> Option<String> {
         Some(rest) => {
             let (host, after) = rest.split_once(']')?;
             host.parse::<std::net::Ipv6Addr>().ok()?;
-            (format!("[{host}]"), after.strip_prefix(':'))
+            let port = match after {
+                "" => None,
+                after => Some(after.strip_prefix(':')?),
+            };
+            (format!("[{host}]"), port)
         }
         None => match text.split_once(':') {
             Some((host, port)) => (host.to_owned(), Some(port)),
@@ -111,6 +115,7 @@ fn endpoint(text: &str) -> Option<String> {
         },
     };
     let port = match port {
+        Some(port) if !port.bytes().all(|b| b.is_ascii_digit()) => return None,
         Some(port) => port.parse().ok().filter(|port| *port > 0)?,
         None => PORT,
     };
@@ -151,6 +156,8 @@ mod tests {
             "etcd://::1",
             "etcd://a?x",
             "etcd://[::1:2",
+            "etcd://[::1]2",
+            "etcd://a:+2",
         ] {
             let error = Options::parse(wrong).expect_err(wrong);
             assert!(error.contains("etcd://HOST:PORT"), "{wrong}: {error}");
