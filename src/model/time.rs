@@ -28,6 +28,11 @@ impl Timestamp {
         self.0 as f64 / 1000.0
     }
 
+    /// The beginning of the second that it is in.
+    pub fn whole_seconds(self) -> Self {
+        Self(self.0.saturating_sub(self.0.rem_euclid(1000)))
+    }
+
     /// How long after `earlier` this is; zero when it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -79,6 +84,13 @@ mod tests {
             Timestamp::from_millis(1500).to_string(),
             "1970-01-01T00:00:01.500Z"
         );
+    }
+
+    #[test]
+    fn the_second_of_any_instant_is_known() {
+        let second = |millis| Timestamp::from_millis(millis).whole_seconds().as_millis();
+        assert_eq!([1999, 2000, -1, 0].map(second), [1000, 2000, -1000, 0]);
+        assert_eq!(second(i64::MIN), i64::MIN, "there is no earlier one");
     }
 
     #[test]

@@ -112,6 +112,12 @@ fn read(body: &[u8], arn: &str) -> Result<ProtectionRequest, (StatusCode, Answer
         .map_err(|why| Error::invalid(Some(arn), why))
 }
 
+/// What a body asks for, if it asks for something.
+#[cfg(any(test, fuzzing))]
+pub(super) fn reads(body: &[u8]) -> Option<ProtectionRequest> {
+    read(body, "arn").ok()
+}
+
 fn answer(
     arn: String,
     told: Result<Option<TaskProtection>, ProtectionError>,
@@ -148,9 +154,7 @@ fn answer(
 
 /// RFC 3339 with whole seconds, as ECS writes it.
 fn seconds(at: Timestamp) -> String {
-    let millis = at.as_millis();
-    let text = Timestamp::from_millis(millis - millis.rem_euclid(1000)).to_string();
-    text.replace(".000Z", "Z")
+    at.whole_seconds().to_string().replace(".000Z", "Z")
 }
 
 fn refused(refusal: Refusal) -> Response {

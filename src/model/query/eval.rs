@@ -87,8 +87,7 @@ impl Subject {
             Self::Ec2InstanceId => which(&Fact::Text(instance.id())),
             Self::RegisteredAt => {
                 // Expressions know no milliseconds.
-                let whole = instance.registered_at().as_millis().div_euclid(1000) * 1000;
-                which(&Fact::Instant(Timestamp::from_millis(whole)))
+                which(&Fact::Instant(instance.registered_at().whole_seconds()))
             }
             Self::RunningTasksCount => which(&Fact::Number(instance.running_tasks())),
             Self::TaskGroup => instance.has_group(&|group| which(&Fact::Text(group))),

@@ -259,7 +259,11 @@ impl fmt::Display for Expr {
         match self {
             Self::Or(all) => join(f, all, "or"),
             Self::And(all) => join(f, all, "and"),
-            Self::Not(inner) => write!(f, "not({inner})"),
+            // As deep as it was written, or what is nested to the limit would not be read again.
+            Self::Not(inner) => match **inner {
+                Self::Not(_) | Self::Test(..) => write!(f, "not {inner}"),
+                Self::Or(_) | Self::And(_) => write!(f, "not({inner})"),
+            },
             Self::Test(subject, operation) => write!(f, "{subject} {operation}"),
         }
     }

@@ -167,7 +167,8 @@ impl<'a> Parser<'a> {
     fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.depth == DEEPEST {
             let message = format!("more than {DEEPEST} levels are nested here");
-            return Err(self.wrong(1, message, "write it with fewer parentheses"));
+            let next = self.rest().chars().next().map_or(0, char::len_utf8);
+            return Err(self.wrong(next, message, "write it with fewer parentheses"));
         }
         self.depth += 1;
         let read = read(self);

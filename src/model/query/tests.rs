@@ -246,6 +246,22 @@ fn length_and_depth_are_bounded() {
 }
 
 #[test]
+fn what_is_nested_too_deep_at_the_end_of_the_text_is_found_in_the_text() {
+    for text in ["!".repeat(DEEPEST + 1), format!("{}ä", "!".repeat(DEEPEST + 1))] {
+        let query = Query::new(text.as_str());
+        let at = query.expr().expect_err("it is too deep").at.clone();
+        assert!(text.get(at.clone()).is_some(), "{at:?} of {} bytes", text.len());
+    }
+}
+
+#[test]
+fn negations_nested_to_the_limit_read_back_as_they_print() {
+    let query = Query::new(format!("{}attribute:a exists", "!".repeat(DEEPEST)));
+    let printed = query.expr().expect("it is not too deep").to_string();
+    assert_eq!(Query::new(printed).expr(), query.expr());
+}
+
+#[test]
 fn an_expression_is_stored_as_its_text_also_where_it_is_wrong() {
     for text in ["attribute:a exists", "rubbish ("] {
         let json = serde_json::to_string(&Query::new(text)).unwrap();
