@@ -156,9 +156,14 @@ fn metadata(record: &TaskRecord) -> [(&'static str, String); 3] {
 /// A container that logs to the router, with the options of its log configuration that are the output's.
 struct User<'a> {
     name: &'a str,
-    include: Option<&'a String>,
-    exclude: Option<&'a String>,
-    output: BTreeMap<&'a str, String>,
+    include: Option<String>,
+    exclude: Option<String>,
+    output: BTreeMap<String, String>,
+}
+
+/// The file is made of lines, so whatever comes from the definition is part of one: it adds no sections.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
 }
 
 fn users(spec: &TaskSpec) -> impl Iterator<Item = User<'_>> {
@@ -173,13 +178,13 @@ fn users(spec: &TaskSpec) -> impl Iterator<Item = User<'_>> {
             .options
             .iter()
             .filter(|(name, _)| !own.contains(&name.as_str()))
-            // A value is one line of the file.
-            .map(|(name, value)| (name.as_str(), value.replace(['\n', '\r'], " ")))
+            .map(|(name, value)| (one_line(name), one_line(value)))
             .collect();
+        let pattern = |name: &str| log.options.get(name).map(|text| one_line(text));
         Some(User {
             name: &container.name,
-            include: log.options.get("include-pattern"),
-            exclude: log.options.get("exclude-pattern"),
+            include: pattern("include-pattern"),
+            exclude: pattern("exclude-pattern"),
             output,
         })
     })
@@ -256,12 +261,12 @@ fn fluent_bit(
             ("Name", plugin.clone()),
             ("Match", format!("{}-firelens*", user.name)),
         ];
-        let rest = user.output.iter().filter(|(name, _)| **name != "Name");
-        pairs.extend(rest.map(|(name, value)| (*name, value.clone())));
+        let rest = user.output.iter().filter(|(name, _)| *name != "Name");
+        pairs.extend(rest.map(|(name, value)| (name.as_str(), value.clone())));
         section("OUTPUT", &pairs)?;
     }
     if let Some(file) = &firelens.include {
-        writeln!(text, "@INCLUDE {file}")?;
+        writeln!(text, "@INCLUDE {}", one_line(file))?;
     }
     Ok(text)
 }
@@ -302,14 +307,14 @@ fn fluentd(
     }
     // Fluentd takes the first match, so what the user includes comes before what is generated.
     if let Some(file) = &firelens.include {
-        writeln!(text, "@include {file}\n")?;
+        writeln!(text, "@include {}\n", one_line(file))?;
     }
     for user in users(spec) {
         let Some(plugin) = user.output.get("@type") else {
             continue;
         };
         writeln!(text, "<match {}-firelens**>\n  @type {plugin}", user.name)?;
-        for (name, value) in user.output.iter().filter(|(name, _)| **name != "@type") {
+        for (name, value) in user.output.iter().filter(|(name, _)| *name != "@type") {
             writeln!(text, "  {name} {value}")?;
         }
         writeln!(text, "</match>\n")?;
@@ -360,6 +365,30 @@ mod tests {
         );
         let (_, firelens) = spec.router().expect("a router");
         insta::assert_snapshot!("fluentd", config(&spec, &record(&spec), firelens));
+    }
+
+    #[test]
+    fn nothing_that_a_definition_says_begins_a_section_of_the_configuration() {
+        for (router, plugin) in [("fluentbit", "Name"), ("fluentd", "@type")] {
+            let lines = |options: serde_json::Value| {
+                let spec = task("bridge", router, options);
+                let (_, firelens) = spec.router().expect("a router");
+                config(&spec, &record(&spec), firelens).lines().count()
+            };
+            let broken = "x\n[OUTPUT]\r\n    Name file";
+            assert_eq!(
+                lines(
+                    json!({plugin: broken, "a": broken, "include-pattern": broken, "exclude-pattern": broken})
+                ),
+                lines(
+                    json!({plugin: "x", "a": "x", "include-pattern": "x", "exclude-pattern": "x"})
+                ),
+            );
+            assert_eq!(
+                lines(json!({plugin: "x", "a\nb": "x"})),
+                lines(json!({plugin: "x", "ab": "x"})),
+            );
+        }
     }
 
     #[test]
