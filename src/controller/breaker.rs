@@ -84,7 +84,7 @@ pub(super) fn count(draft: &mut Draft<'_>, at: usize, why: &str, recoveries: &Re
     if primary && recoveries.between(deployment.failed_at, ended) {
         deployment.failed_tasks = 0;
     }
-    deployment.failed_tasks += 1;
+    deployment.failed_tasks = deployment.failed_tasks.saturating_add(1);
     deployment.failed_at = deployment.failed_at.max(Some(ended));
     if primary && deployment.rollout == RolloutState::InProgress {
         trip(draft, at, why);

@@ -84,7 +84,7 @@ pub(super) fn begin(
         let provider = draft.seen[at].view.record.capacity_provider.clone();
         let shares: Vec<ProviderShare> = provider
             .map(|provider| ProviderShare {
-                base: band.desired + 1,
+                base: band.desired.saturating_add(1),
                 weight: 1,
                 provider,
             })
@@ -92,7 +92,7 @@ pub(super) fn begin(
             .collect();
         let mut request = draft.request(definition.spec);
         request.providers = &shares;
-        request.wanted = band.desired + 1;
+        request.wanted = band.desired.saturating_add(1);
         let Ok(placed) = draft.books.place(&request) else {
             continue;
         };

@@ -17,6 +17,7 @@ pub struct Registered {
 ///
 /// `existing` are all revisions of the family ever registered, those that are INACTIVE included; `highest_seen` tells the
 /// highest number that anything else speaks of, such as tasks that outlived a lost store. It is asked for a new number only.
+/// After the last number of all there is no other.
 pub fn register(
     family: &Family,
     existing: &BTreeMap<u32, SpecHash>,
@@ -28,7 +29,7 @@ pub fn register(
         Some((number, _)) => (*number, false),
         None => {
             let last = existing.keys().next_back().copied().unwrap_or(0);
-            (last.max(highest_seen()) + 1, true)
+            (last.max(highest_seen()).saturating_add(1), true)
         }
     };
     Registered {
@@ -75,5 +76,10 @@ mod tests {
     fn a_number_that_tasks_of_a_lost_store_carry_is_not_used_again() {
         assert_eq!(registered(&[], 7, "a"), (8, true));
         assert_eq!(registered(&[(9, "b")], 7, "a"), (10, true));
+    }
+
+    #[test]
+    fn numbers_do_not_begin_anew_after_the_last_one() {
+        assert_eq!(registered(&[], u32::MAX, "a"), (u32::MAX, true));
     }
 }

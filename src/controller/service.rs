@@ -153,7 +153,7 @@ fn scale_out_old(draft: &mut Draft<'_>, spec: &ServiceSpec) {
             && d.desired_count > 0
     });
     if let (Some(old), true) = (old, more > 0) {
-        old.desired_count += more;
+        old.desired_count = old.desired_count.saturating_add(more);
     }
 }
 

@@ -196,7 +196,7 @@ fn announce(
 /// `ecs-svc/` and 19 digits, from the cluster, the service and a counter: unlike any that a task or a deployment has.
 pub(super) fn fresh_id(draft: &mut Draft<'_>) -> DeploymentId {
     loop {
-        draft.record.deployment_counter += 1;
+        draft.record.deployment_counter = draft.record.deployment_counter.saturating_add(1);
         let id = deployment_id(
             draft.input.cluster.name.as_str(),
             draft.input.service.as_str(),

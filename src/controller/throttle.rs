@@ -53,7 +53,7 @@ impl Throttle {
     /// Takes one failure in: a task, started at `created`, that ended before it was healthy.
     pub(super) fn fail(&mut self, created: Timestamp, now: Timestamp) {
         if self.failed_at.is_none_or(|last| created >= last) {
-            self.failures += 1;
+            self.failures = self.failures.saturating_add(1);
             self.failed_at = Some(now);
             let wait = delay(self.failures);
             self.not_before = (!wait.is_zero()).then(|| now.plus(wait));

@@ -30,7 +30,8 @@ pub fn parse(text: &str) -> Option<Duration> {
                 let places = u32::try_from(fraction.len()).ok().filter(|n| *n <= 3)?;
                 let fraction: u64 = fraction.parse().ok()?;
                 let whole: u64 = whole.parse().ok()?;
-                whole.checked_mul(unit)? + fraction * unit / 10_u64.pow(places)
+                let fraction = fraction * unit / 10_u64.pow(places);
+                whole.checked_mul(unit)?.checked_add(fraction)?
             }
         };
         millis = millis.checked_add(part).filter(|sum| *sum <= YEAR)?;
@@ -85,6 +86,7 @@ mod tests {
             "5d",
             "99999999999999h",
             "9000h",
+            "18446744073709551.999s",
         ] {
             assert_eq!(millis(wrong), None, "{wrong}");
         }

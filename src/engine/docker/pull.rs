@@ -34,9 +34,15 @@ impl PullMeter {
                 _ => {}
             }
         }
+        let (current, total) = self.layers.values().fold((0_u64, 0_u64), |sum, layer| {
+            (
+                sum.0.saturating_add(layer.0),
+                sum.1.saturating_add(layer.1),
+            )
+        });
         PullProgress {
-            current: self.layers.values().map(|(current, _)| current).sum(),
-            total: self.layers.values().map(|(_, total)| total).sum(),
+            current,
+            total,
             status,
         }
     }
@@ -47,6 +53,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn layers_larger_than_can_be_counted_are_as_many_as_can_be() {
+        let mut meter = PullMeter::default();
+        for id in ["a", "b", "c"] {
+            let line = json!({"status": "Downloading", "id": id, "progressDetail": {"current": i64::MAX, "total": 1}});
+            let progress = meter.take(&serde_json::from_value(line).unwrap());
+            assert!(progress.current <= progress.total);
+        }
+    }
 
     #[test]
     fn layers_are_added_up_and_unpacking_does_not_count_again() {
