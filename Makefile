@@ -1,5 +1,5 @@
 # The two commands that do everything:   make demo   and   make test
-.PHONY: demo test sim properties build lint fmt bless bench docs clean
+.PHONY: demo test sim properties fuzz mutants build lint fmt bless bench docs clean
 
 build:
 	cargo build --release
@@ -21,6 +21,15 @@ sim:
 CASES ?= 5000
 properties:
 	PROPTEST_CASES=$(CASES) cargo test --lib -- properties
+
+## Whatever is given to the parsers: TARGET (all unless told) for SECONDS each; needs nightly and cargo-fuzz. See docs/fuzzing.md.
+fuzz: SECONDS ?= 600
+fuzz:
+	SECONDS_EACH=$(SECONDS) TARGET="$(TARGET)" scripts/fuzz.sh
+
+## Mutants of what decides, against its unit tests: PART (controller, agent), SHARD=k/n; needs cargo-mutants.
+mutants:
+	PART=$(or $(PART),controller) SHARD=$(or $(SHARD),0/1) scripts/mutants.sh
 
 lint:
 	cargo fmt --check

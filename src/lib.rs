@@ -17,6 +17,8 @@
 //! * Nothing is only in memory: identity is in labels on the engine, whatever changes is in the store.
 //! * Nothing but `engine::docker` names the Docker client library.
 //!
+//! `fuzzing` asserts what holds of every parser whatever it is given; it is in tests and fuzz targets only.
+//!
 //! `tests/architecture.rs` holds the tree to this; `docs/architecture.md` says why.
 
 pub mod agent;
@@ -27,6 +29,8 @@ pub mod controller;
 pub mod daemon;
 pub mod diagnostic;
 pub mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod manifest;
 pub mod model;
 pub mod secrets;

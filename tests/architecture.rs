@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["*"]),
+    ("fuzzing", &["*"]),
     (
         "simulate",
         &[
@@ -100,7 +101,7 @@ fn is_test(path: &Path) -> bool {
         .expect("below src")
         .to_string_lossy()
         .into_owned();
-    ["tests", "testing", "golden", "properties", "rules.rs"]
+    ["tests", "testing", "golden", "properties", "rules.rs", "fuzz.rs"]
         .iter()
         .any(|name| below.contains(name))
         && !below.starts_with("manifest/rules")

@@ -61,6 +61,8 @@ mod tests;
 pub use action::{Action, Call, CallKey, Verb};
 pub use facts::{Attempt, Facts, ImageFact, LogFact, Readiness, Step, StepInput};
 pub use images::Credentials;
+#[cfg(any(test, fuzzing))]
+pub(crate) use metadata::fuzz;
 pub use metadata::{EndpointKey, Protector};
 pub use runner::{Agent, AgentError};
 pub use settle::Settled;

@@ -22,6 +22,8 @@ pub mod context;
 pub mod documents;
 pub mod ecs;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod kinds;
 pub mod server;
 pub mod shapes;

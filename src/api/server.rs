@@ -88,7 +88,7 @@ impl Server {
     }
 }
 
-fn router(context: Serving) -> Router {
+pub(super) fn router(context: Serving) -> Router {
     Router::new()
         .route("/", post(ecs_request))
         .route("/v1/status", get(status_request))

@@ -17,6 +17,8 @@
 
 mod access;
 mod fault;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod key;
 mod limit;
 mod protection;

@@ -26,6 +26,8 @@ use crate::model::Timestamp;
 mod client;
 mod dial;
 mod errors;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod observe;
 mod pull;
 mod request;

@@ -399,7 +399,7 @@ async fn whole(response: Response<Incoming>) -> Result<Bytes, Failure> {
         .map_err(|error| Failure::after_sending(error.to_string()))
 }
 
-fn read<T: DeserializeOwned>(status: StatusCode, bytes: &[u8]) -> Result<T, Failure> {
+pub(super) fn read<T: DeserializeOwned>(status: StatusCode, bytes: &[u8]) -> Result<T, Failure> {
     #[derive(Deserialize)]
     struct Refusal {
         message: Option<String>,

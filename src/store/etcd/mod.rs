@@ -24,6 +24,8 @@ use super::{Epoch, Guard, Item, Listing, Op, Revision, Store, StoreError, Watch,
 
 mod address;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gateway;
 pub mod lead;
 mod tls;

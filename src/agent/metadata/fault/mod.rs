@@ -5,6 +5,8 @@
 //! Longshore changes nothing, and a fault ends with its task at the latest.
 
 mod commands;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod request;
 mod run;
 

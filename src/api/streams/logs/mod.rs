@@ -4,6 +4,8 @@
 //! Containers restarted in place are read on from where they were; a container that the engine no longer has gives the
 //! last lines that its agent kept of it.
 
+#[cfg(any(test, fuzzing))]
+pub(in crate::api) mod fuzz;
 mod lines;
 mod reader;
 
