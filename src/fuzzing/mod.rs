@@ -20,6 +20,8 @@ mod world;
 mod yaml;
 
 #[cfg(test)]
+mod mutate;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

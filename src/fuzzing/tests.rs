@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use super::{TARGETS, folder, world};
+use super::{TARGETS, folder, mutate, world};
 use crate::engine::translate::Recovery;
 use crate::manifest::load::{LastGood, LoadOptions};
 use crate::model::TaskSpec;
@@ -29,10 +29,9 @@ fn corpus(target: &str) -> Vec<PathBuf> {
 }
 
 fn replay(target: &str) {
-    let (_, check) = TARGETS
-        .into_iter()
-        .find(|(name, _)| *name == target)
-        .expect("a target");
+    let found = TARGETS.into_iter().find(|(name, _)| *name == target);
+    let (name, check) = found.expect("a target");
+    let mut seeds = Vec::new();
     for path in corpus(target) {
         let data = fs::read(&path).expect("a file");
         // Whoever reads the failure wants to know of which file it is.
@@ -40,7 +39,33 @@ fn replay(target: &str) {
         check(&data);
         // Half of it, as of what is cut off on its way.
         check(&data[..data.len() / 2]);
+        seeds.push(data);
     }
+    let runs = std::env::var("LONGSHORE_FUZZ").ok();
+    if let Some(runs) = runs.and_then(|runs| runs.parse().ok()) {
+        let into = fuzz().join("artifacts").join(target);
+        mutate::run((name, check), &seeds, &dictionary(target), runs, &into);
+    }
+}
+
+/// The words that libFuzzer is given for a target, where there are any.
+fn dictionary(target: &str) -> Vec<Vec<u8>> {
+    let path = fuzz().join("dictionaries").join(target);
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let quoted = text.lines().filter_map(|line| line.get(1..line.len() - 1));
+    quoted.map(unescaped).collect()
+}
+
+/// A word of a dictionary, whose bytes may be written as `\xNN`.
+fn unescaped(word: &str) -> Vec<u8> {
+    let mut pieces = word.split("\\x");
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let (digits, rest) = piece.split_at(2);
+        bytes.push(u8::from_str_radix(digits, 16).expect("a byte"));
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    bytes
 }
 
 macro_rules! replays {
