@@ -63,12 +63,9 @@ fn is_what_was_written(state: &State) {
     };
     macro_rules! all {
         ($values:expr, $key:expr) => {
+            let key = $key;
             for (id, stored) in $values {
-                put(
-                    $key(id),
-                    serde_json::to_vec(&*stored.value),
-                    stored.revision,
-                );
+                put(key(id), serde_json::to_vec(&*stored.value), stored.revision);
             }
         };
     }
