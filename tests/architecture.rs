@@ -101,9 +101,16 @@ fn is_test(path: &Path) -> bool {
         .expect("below src")
         .to_string_lossy()
         .into_owned();
-    ["tests", "testing", "golden", "properties", "rules.rs", "fuzz.rs"]
-        .iter()
-        .any(|name| below.contains(name))
+    [
+        "tests",
+        "testing",
+        "golden",
+        "properties",
+        "rules.rs",
+        "fuzz.rs",
+    ]
+    .iter()
+    .any(|name| below.contains(name))
         && !below.starts_with("manifest/rules")
 }
 

@@ -35,10 +35,7 @@ impl PullMeter {
             }
         }
         let (current, total) = self.layers.values().fold((0_u64, 0_u64), |sum, layer| {
-            (
-                sum.0.saturating_add(layer.0),
-                sum.1.saturating_add(layer.1),
-            )
+            (sum.0.saturating_add(layer.0), sum.1.saturating_add(layer.1))
         });
         PullProgress {
             current,

@@ -247,10 +247,17 @@ fn length_and_depth_are_bounded() {
 
 #[test]
 fn what_is_nested_too_deep_at_the_end_of_the_text_is_found_in_the_text() {
-    for text in ["!".repeat(DEEPEST + 1), format!("{}ä", "!".repeat(DEEPEST + 1))] {
+    for text in [
+        "!".repeat(DEEPEST + 1),
+        format!("{}ä", "!".repeat(DEEPEST + 1)),
+    ] {
         let query = Query::new(text.as_str());
         let at = query.expr().expect_err("it is too deep").at.clone();
-        assert!(text.get(at.clone()).is_some(), "{at:?} of {} bytes", text.len());
+        assert!(
+            text.get(at.clone()).is_some(),
+            "{at:?} of {} bytes",
+            text.len()
+        );
     }
 }
 
