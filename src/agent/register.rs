@@ -103,15 +103,18 @@ fn attributes(info: &EngineInfo) -> std::collections::BTreeMap<String, String> {
         other => other,
     };
     let mut attributes = std::collections::BTreeMap::from([
-        ("ecs.os-type".to_owned(), info.os.clone()),
-        ("ecs.os-family".to_owned(), info.os.to_ascii_uppercase()),
-        ("ecs.cpu-architecture".to_owned(), architecture.to_owned()),
+        (Instance::OS_TYPE.to_owned(), info.os.clone()),
+        (Instance::OS_FAMILY.to_owned(), info.os.to_ascii_uppercase()),
+        (
+            Instance::CPU_ARCHITECTURE.to_owned(),
+            architecture.to_owned(),
+        ),
     ]);
     for driver in &info.log_drivers {
         let name = format!("{}{driver}", Instance::LOG_DRIVER);
         attributes.insert(name, String::new());
     }
-    let network = "ecs.capability.task-eni".to_owned();
-    attributes.insert(network, String::new());
+    attributes.insert(Instance::TASK_NETWORK.to_owned(), String::new());
+    debug_assert!(attributes.keys().all(|name| Instance::is_built_in(name)));
     attributes
 }

@@ -187,6 +187,32 @@ impl Instance {
     /// metadata endpoint and fault injection.
     pub const HOST: &'static str = "longshore.host";
 
+    /// `linux`.
+    pub const OS_TYPE: &'static str = "ecs.os-type";
+
+    /// The same in capitals.
+    pub const OS_FAMILY: &'static str = "ecs.os-family";
+
+    /// `x86_64` or `arm64`.
+    pub const CPU_ARCHITECTURE: &'static str = "ecs.cpu-architecture";
+
+    /// Whether `awsvpc` tasks can run there: they can everywhere.
+    pub const TASK_NETWORK: &'static str = "ecs.capability.task-eni";
+
+    /// Every attribute that an instance may have without its manifest, but for those that begin with [`Self::LOG_DRIVER`].
+    pub const BUILT_IN: [&'static str; 5] = [
+        Self::OS_TYPE,
+        Self::OS_FAMILY,
+        Self::CPU_ARCHITECTURE,
+        Self::TASK_NETWORK,
+        Self::HOST,
+    ];
+
+    /// Whether an instance may have an attribute without its manifest.
+    pub fn is_built_in(name: &str) -> bool {
+        name.starts_with(Self::LOG_DRIVER) || Self::BUILT_IN.contains(&name)
+    }
+
     /// What an attribute begins with that says which log driver the engine has.
     pub const LOG_DRIVER: &'static str = "com.amazonaws.ecs.capability.logging-driver.";
 

@@ -525,13 +525,13 @@ each of a subject (`attribute:NAME`, `task:group`, `runningTasksCount`, `agentCo
 `!~`) and a value. A value with spaces or signs stands in single quotes."
     wrong "\
 family: web
-placementConstraints: [{type: memberOf, expression: \"attribute:stack = prod\"}]
+placementConstraints: [{type: memberOf, expression: \"attribute:ecs.os-type = linux\"}]
 containerDefinitions:
   - {name: web, image: busybox:1.36, memory: 64}
 "
     right "\
 family: web
-placementConstraints: [{type: memberOf, expression: \"attribute:stack == prod\"}]
+placementConstraints: [{type: memberOf, expression: \"attribute:ecs.os-type == linux\"}]
 containerDefinitions:
   - {name: web, image: busybox:1.36, memory: 64}
 "
@@ -567,6 +567,12 @@ spec:
   taskDefinition: web
   desiredCount: 1
   placementStrategy: [{type: spread, field: \"attribute:ecs.availability-zone\"}]
+---
+apiVersion: longshore/v1
+kind: Cluster
+metadata: {name: default}
+spec:
+  containerInstances: [{name: local, attributes: {ecs.availability-zone: a}}]
 "
 
     UNKNOWN_PROVIDER "LS0422" Error "a capacity provider without instances"
@@ -644,5 +650,53 @@ spec:
   desiredCount: 1
   availabilityZoneRebalancing: DISABLED
   placementStrategy: [{type: binpack, field: memory}]
+"
+
+    UNKNOWN_ATTRIBUTE "LS0424" Warning "an attribute that no instance has"
+    why "\
+What an expression asks of an attribute that no instance of the cluster has is met by none, and a spread over it is a
+spread over nothing. Instances have `ecs.os-type`, `ecs.os-family`, `ecs.cpu-architecture`, `longshore.host` (where
+Longshore runs beside their engine) and a `com.amazonaws.ecs.capability.logging-driver.NAME` for each log driver, and
+whatever the cluster's manifest gives them. ECS's others, such as `ecs.availability-zone` and `ecs.instance-type`, are
+known to AWS only: write them as `attributes`. That an expression excludes what no instance has is left alone."
+    wrong "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  placementConstraints: [{type: memberOf, expression: \"attribute:rck == r1\"}]
+---
+apiVersion: longshore/v1
+kind: Cluster
+metadata: {name: default}
+spec:
+  containerInstances: [{name: local, attributes: {rack: r1}}]
+"
+    right "\
+family: web
+containerDefinitions:
+  - {name: web, image: busybox:1.36, memory: 64}
+---
+apiVersion: longshore/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  taskDefinition: web
+  desiredCount: 1
+  placementConstraints: [{type: memberOf, expression: \"attribute:rack == r1\"}]
+---
+apiVersion: longshore/v1
+kind: Cluster
+metadata: {name: default}
+spec:
+  containerInstances: [{name: local, attributes: {rack: r1}}]
 "
 }

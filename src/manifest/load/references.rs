@@ -5,6 +5,7 @@ use std::cell::Cell;
 use super::*;
 use crate::diagnostic::codes;
 use crate::manifest::report::{Reporting, listed, nearest};
+use crate::manifest::rules::attributes::Declared;
 use crate::manifest::rules::secrets::Places;
 
 /// How many unknown references of a folder get a suggestion. Each is compared with every name there is, and a folder with
@@ -147,6 +148,8 @@ pub(super) fn check(
         .collect();
     let known = file_systems(entries, last_good);
     rules::file_systems::check(&definitions, &subjects, &known, found);
+    let known = of_clusters(entries, last_good, Declared::of);
+    rules::attributes::check(&definitions, &subjects, &known, found);
     let written = of_clusters(entries, last_good, Cluster::clone);
     for subject in &subjects {
         let mut unknown = Vec::new();

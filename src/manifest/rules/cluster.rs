@@ -27,6 +27,7 @@ pub fn check(document: &Document, cluster: &Cluster, found: &mut Vec<Diagnostic>
     }
     super::secrets::providers(document, cluster, found);
     super::placement::of_cluster(document, cluster, found);
+    super::attributes::of_cluster(document, cluster, found);
     let mut names: HashMap<&str, usize> = HashMap::new();
     let mut endpoints: HashMap<&str, usize> = HashMap::new();
     for (index, instance) in cluster.container_instances.iter().enumerate() {

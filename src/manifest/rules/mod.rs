@@ -1,6 +1,7 @@
 //! What must hold between the members of one document. Each file is one group of rules; each rule reports every place at
 //! which it is broken. Rules between documents are in [`cross`].
 
+pub mod attributes;
 pub mod cluster;
 mod container;
 pub mod cross;

@@ -161,7 +161,7 @@ fn member_of(document: &Document, pointer: &str, text: Option<&str>, found: &mut
 }
 
 /// Where a part of a text stands in the file, if the text stands there as it is.
-fn within(
+pub(super) fn within(
     document: &Document,
     place: Span,
     text: &str,

@@ -329,6 +329,8 @@ mod of_fargate {
 mod of_a_service {
     use super::*;
 
+    const ZONES: &str = "---\napiVersion: longshore/v1\nkind: Cluster\nmetadata: {name: default}\nspec:\n  containerInstances: [{name: x, attributes: {ecs.availability-zone: a, rack: r1}}]\n";
+
     const CLUSTER: &str = "---\napiVersion: longshore/v1\nkind: Cluster\nmetadata: {name: default}\nspec:\n  containerInstances: [{name: x, capacityProviderName: a}, {name: y, endpoint: 'unix:///y', capacityProviderName: b}]\n";
 
     #[test]
@@ -387,12 +389,12 @@ mod of_a_service {
             service(PLAIN, "schedulingStrategy: DAEMON\ndeploymentConfiguration: {maximumPercent: 100}");
         a_daemon_has_no_capacity_providers:
             service(PLAIN, "schedulingStrategy: DAEMON\ncapacityProviderStrategy: [{capacityProvider: FARGATE}]") => ["LS0409 12:3"],
-            service(PLAIN, "schedulingStrategy: DAEMON\nplacementConstraints: [{type: memberOf, expression: 'attribute:a exists'}]");
+            service(PLAIN, "schedulingStrategy: DAEMON\nplacementConstraints: [{type: memberOf, expression: 'attribute:ecs.os-type exists'}]");
         rebalancing_that_is_asked_for_can_move_tasks:
-            service(PLAIN, "desiredCount: 2\navailabilityZoneRebalancing: ENABLED\ndeploymentConfiguration: {minimumHealthyPercent: 50, maximumPercent: 100}") => ["LS0423 12:32"],
-            service(PLAIN, "desiredCount: 2\navailabilityZoneRebalancing: ENABLED");
+            service(PLAIN, "desiredCount: 2\navailabilityZoneRebalancing: ENABLED\ndeploymentConfiguration: {minimumHealthyPercent: 50, maximumPercent: 100}") + ZONES => ["LS0423 12:32"],
+            service(PLAIN, "desiredCount: 2\navailabilityZoneRebalancing: ENABLED") + ZONES;
         rebalancing_is_of_services_that_are_spread_over_zones_first:
-            service(PLAIN, "desiredCount: 2\navailabilityZoneRebalancing: ENABLED\nplacementStrategy: [{type: random}]") => ["LS0423 12:32"],
+            service(PLAIN, "desiredCount: 2\navailabilityZoneRebalancing: ENABLED\nplacementStrategy: [{type: random}]") + ZONES => ["LS0423 12:32"],
             service(PLAIN, "desiredCount: 2\nplacementStrategy: [{type: random}]");
         a_daemon_can_stop_a_task:
             service(PLAIN, "schedulingStrategy: DAEMON\ndeploymentConfiguration: {minimumHealthyPercent: 100}") => ["LS0406 12:52"],
@@ -431,10 +433,91 @@ mod of_a_service {
         a_strategy_has_a_field_that_it_knows:
             strategies("[{type: spread, field: ecs.availability-zone}, {type: binpack, field: disk}]")
                 => ["LS0421 12:45", "LS0421 12:92"],
-            strategies("[{type: spread, field: 'attribute:rack'}, {type: spread, field: host}, {type: binpack, field: MEMORY}]");
+            strategies("[{type: spread, field: 'attribute:longshore.host'}, {type: spread, field: host}, {type: binpack, field: MEMORY}]");
         a_strategy_needs_its_type_and_field:
             strategies("[{field: cpu}, {type: spread}, {type: binpack}]") => ["LS0204 12:23", "LS0204 12:37", "LS0204 12:53"],
             strategies("[{type: random}]");
+    }
+
+    rules! {
+        tasks_are_spread_over_what_instances_have:
+            strategies("[{type: spread, field: 'attribute:ecs.availability-zone'}]") => ["LS0424 12:45"],
+            strategies("[{type: spread, field: 'attribute:ecs.availability-zone'}]") + ZONES;
+        a_misspelt_attribute_is_no_zone:
+            strategies("[{type: spread, field: 'attribute:ecs.availabilty-zone'}]") + ZONES => ["LS0424 12:45"],
+            strategies("[{type: spread, field: 'attribute:ecs.availability-zone'}, {type: spread, field: 'attribute:rack'}]") + ZONES;
+        what_is_rebalanced_has_zones:
+            service(PLAIN, "desiredCount: 2\navailabilityZoneRebalancing: ENABLED") => ["LS0424 12:32"],
+            service(PLAIN, "desiredCount: 2\navailabilityZoneRebalancing: ENABLED") + ZONES;
+        attributes_that_are_given_are_not_misspelt:
+            ZONES.replace("availability", "availabilty") => ["LS0424 6:47"],
+            ZONES.replace("availability-zone", "of-our-own");
+    }
+
+    #[test]
+    fn attributes_that_no_instance_has_are_pointed_at_within_the_expression() {
+        let of = |expression: &str| {
+            let text = format!(
+                "desiredCount: 1\nplacementConstraints: [{{type: memberOf, expression: '{expression}'}}]"
+            );
+            let loaded = one(&(service(PLAIN, &text) + ZONES));
+            let found = loaded.diagnostics.iter();
+            found
+                .map(|d| format!("{}: {} {:?}", d.primary.span.column, d.message, d.help))
+                .collect::<Vec<_>>()
+        };
+        let lacks = "no instance of cluster `default` has an attribute";
+        let give = |name: &str| {
+            format!(
+                "write `attributes: {{{name}: VALUE}}` at those of the cluster's `containerInstances` that have it"
+            )
+        };
+        assert_eq!(
+            of("attribute:rack == r1 and attribute:rck in [r2]"),
+            [format!("91: {lacks} `rck` [\"did you mean `rack`?\"]")]
+        );
+        assert_eq!(
+            of("attribute:ecs.instance-typ =~ g2.*"),
+            [format!(
+                "66: {lacks} `ecs.instance-typ` [\"did you mean `ecs.instance-type`?\", \"no instance has that one either: {}\"]",
+                give("ecs.instance-type")
+            )]
+        );
+        assert_eq!(
+            of("attribute:stack == a or attribute:stack == b"),
+            [format!("66: {lacks} `stack` [{:?}]", give("stack"))],
+            "once"
+        );
+        // What is excluded need not be there; but a slip is one wherever it stands.
+        let none: [String; 0] = [];
+        assert_eq!(of("attribute:stack != a and attribute:stack !exists"), none);
+        assert_eq!(of("not(attribute:ecs.os-tpe == windows)").len(), 1);
+        assert_eq!(
+            of("attribute:com.amazonaws.ecs.capability.logging-driver.syslog exists"),
+            none
+        );
+    }
+
+    #[test]
+    fn a_definition_is_looked_at_in_each_cluster_that_runs_it_and_else_in_any() {
+        let constrained = PLAIN.replace(
+            "family: web\n",
+            "family: web\nplacementConstraints: [{type: memberOf, expression: 'attribute:rack == r1'}]\n",
+        );
+        let messages = |text: String| {
+            let found = one(&text).diagnostics.into_iter();
+            found.map(|d| d.message).collect::<Vec<_>>()
+        };
+        let other =
+            "---\napiVersion: longshore/v1\nkind: Cluster\nmetadata: {name: other}\nspec: {}\n";
+        let in_other = "desiredCount: 1\ncluster: other";
+        let lacks = |whose: &str| format!("no instance of {whose} has an attribute `rack`");
+        assert_eq!(messages(constrained.clone()), [lacks("any cluster")]);
+        assert_eq!(messages(constrained.clone() + ZONES), [] as [String; 0]);
+        assert_eq!(
+            messages(service(&constrained, in_other) + ZONES + other),
+            [lacks("cluster `other`")]
+        );
     }
 
     #[test]

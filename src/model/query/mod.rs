@@ -138,6 +138,29 @@ pub enum Expr {
 }
 
 impl Expr {
+    /// The attributes that it names, in the order in which they are written, each time; and whether an instance must have it
+    /// for that part to hold. `attribute:a != b` and `not(attribute:a exists)` hold where there is none.
+    pub fn attributes(&self) -> Vec<(&str, bool)> {
+        let mut found = Vec::new();
+        self.name_attributes(true, &mut found);
+        found
+    }
+
+    fn name_attributes<'a>(&'a self, positive: bool, found: &mut Vec<(&'a str, bool)>) {
+        match self {
+            Self::Or(all) | Self::And(all) => {
+                for one in all {
+                    one.name_attributes(positive, found);
+                }
+            }
+            Self::Not(inner) => inner.name_attributes(!positive, found),
+            Self::Test(Subject::Attribute(name), operation) => {
+                found.push((name, operation.needs_one() == positive));
+            }
+            Self::Test(..) => {}
+        }
+    }
+
     fn is_about_tasks(&self) -> bool {
         match self {
             Self::Or(all) | Self::And(all) => all.iter().any(Self::is_about_tasks),
@@ -179,6 +202,18 @@ pub enum Operation {
     In(bool, Vec<Literal>),
     /// Whether a regular expression matches the whole of it, or does not.
     Matches(bool, Pattern),
+}
+
+impl Operation {
+    /// Whether it holds only where there is such a thing.
+    const fn needs_one(&self) -> bool {
+        match self {
+            Self::Compare(how, _) => !matches!(how, Comparison::NotEqual),
+            Self::Exists(positive) | Self::In(positive, _) | Self::Matches(positive, _) => {
+                *positive
+            }
+        }
+    }
 }
 
 /// How two values are compared.

@@ -98,6 +98,27 @@ fn section_3c_the_examples_of_ecs_are_read_and_decided() {
 }
 
 #[test]
+fn the_attributes_that_an_expression_names_are_told_with_whether_an_instance_must_have_them() {
+    let of = |text: &str| -> Vec<(String, bool)> {
+        let query = Query::new(text);
+        let expr = query.expr().expect("an expression");
+        let named = expr.attributes().into_iter();
+        named.map(|(name, must)| (name.to_owned(), must)).collect()
+    };
+    let all = "attribute:a == 1 and (attribute:b !exists or not(attribute:c in [1])) and attribute:a =~ x";
+    let expected = [("a", true), ("b", false), ("c", false), ("a", true)];
+    assert_eq!(
+        of(all),
+        expected.map(|(name, must)| (name.to_owned(), must))
+    );
+    let denied =
+        "not(attribute:a != 1) and !attribute:b !in [1] and attribute:c > 2 and attribute:d !~ x";
+    let must = of(denied).into_iter().map(|(_, must)| must);
+    assert_eq!(must.collect::<Vec<_>>(), [true, true, true, false]);
+    assert!(of("runningTasksCount == 2 and task:group == a").is_empty());
+}
+
+#[test]
 fn section_3c_every_operator_has_a_sign_and_a_word() {
     all_hold(&[
         "attribute:stack == prod",
