@@ -159,7 +159,7 @@ fn trip(draft: &mut Draft<'_>, at: usize, why: &str) {
             ..ended(
                 &primary,
                 ServiceDeploymentStatus::Stopped,
-                events::breaker_tripped(),
+                events::breaker_tripped_by(primary.failed_tasks, why),
                 now,
             )
         };

@@ -298,40 +298,10 @@ impl<'a> Draft<'a> {
     fn decide(&mut self, decision: &Decision, ids: &dyn IdGen) {
         let cluster = &self.inputs.key.0;
         match decision {
-            Decision::StartTask {
-                instance,
-                deployment,
-                revision,
-                spec,
-                capacity_provider,
-                ports,
-                gpus,
-                dns_names,
-                generation,
-                images,
-                ..
-            } => {
-                let service = self.inputs.service();
-                let record = TaskRecord {
-                    id: ids.task_id(),
-                    cluster: cluster.clone(),
-                    instance: instance.clone(),
-                    group: format!("service:{service}"),
-                    service: Some(service.clone()),
-                    deployment: Some(deployment.clone()),
-                    standalone: None,
-                    family: revision.family.clone(),
-                    revision: revision.revision,
-                    spec: spec.clone(),
-                    desired: DesiredStatus::Running,
-                    stop: None,
-                    created_at: self.now,
-                    dns_names: dns_names.clone(),
-                    ports: ports.clone(),
-                    capacity_provider: capacity_provider.clone(),
-                    gpus: gpus.clone(),
-                    generation: *generation,
-                    images: images.clone(),
+            Decision::StartTask { .. } => {
+                let key = (cluster, self.inputs.service());
+                let Some(record) = decision.ordered(ids.task_id(), key, self.now) else {
+                    return;
                 };
                 self.hold(&record);
                 self.started.push(record.id.clone());

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::model::{
-    DeploymentId, EventLevel, EventName, InstanceId, PortClaim, RevisionRef, ServiceOverrides,
-    ServiceRecord, SpecHash, StopCode, TaskId, Timestamp,
+    ClusterName, DeploymentId, DesiredStatus, EventLevel, EventName, InstanceId, PortClaim,
+    RevisionRef, ServiceName, ServiceOverrides, ServiceRecord, SpecHash, StopCode, TaskId,
+    TaskRecord, Timestamp,
 };
 
 /// One thing to record, and so to do. Its `Display` is the line that golden tests, `longshore plan` and the log show.
@@ -81,6 +82,52 @@ impl Decision {
                 ..
             }
         )
+    }
+
+    /// The record of the task that a start orders; none of any other decision.
+    pub fn ordered(
+        &self,
+        id: TaskId,
+        (cluster, service): (&ClusterName, &ServiceName),
+        now: Timestamp,
+    ) -> Option<TaskRecord> {
+        let Self::StartTask {
+            instance,
+            deployment,
+            revision,
+            spec,
+            capacity_provider,
+            ports,
+            gpus,
+            dns_names,
+            generation,
+            images,
+            cause: _,
+        } = self
+        else {
+            return None;
+        };
+        Some(TaskRecord {
+            id,
+            cluster: cluster.clone(),
+            instance: instance.clone(),
+            group: format!("service:{service}"),
+            service: Some(service.clone()),
+            deployment: Some(deployment.clone()),
+            standalone: None,
+            family: revision.family.clone(),
+            revision: revision.revision,
+            spec: spec.clone(),
+            desired: DesiredStatus::Running,
+            stop: None,
+            created_at: now,
+            dns_names: dns_names.clone(),
+            ports: ports.clone(),
+            capacity_provider: capacity_provider.clone(),
+            gpus: gpus.clone(),
+            generation: *generation,
+            images: images.clone(),
+        })
     }
 }
 

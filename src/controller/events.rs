@@ -243,6 +243,12 @@ pub(super) fn breaker_tripped() -> String {
     "ECS deployment circuit breaker: tasks failed to start.".to_owned()
 }
 
+/// The same with how many tasks failed, and why the last of them did.
+pub(super) fn breaker_tripped_by(failed: u32, why: &str) -> String {
+    let why = why.trim_end_matches('.');
+    format!("{} {failed} failed, the last: {why}.", breaker_tripped())
+}
+
 /// ECS's, of the deployment that is gone back to.
 pub(super) fn rolling_back_to(deployment: &DeploymentId) -> String {
     format!("ECS deployment circuit breaker: rolling back to deploymentId {deployment}.")

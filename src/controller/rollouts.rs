@@ -89,6 +89,12 @@ pub(super) fn record(world: &World) -> &crate::model::ServiceRecord {
     world.record.as_ref().expect("a record")
 }
 
+/// How many failed tasks the newest deployment has, and how it goes.
+fn counted(world: &World) -> (u32, RolloutState) {
+    let primary = &record(world).deployments[0];
+    (primary.failed_tasks, primary.rollout)
+}
+
 fn starts(plan: &Plan) -> usize {
     let start = |d: &&Decision| matches!(d, Decision::StartTask { .. });
     plan.decisions.iter().filter(start).count()
@@ -174,11 +180,7 @@ fn rule_24_what_decides_is_how_long_it_ran_and_not_when_that_was_seen() {
     world.exit(&world.nth(3), 1);
     world.pass(3600);
     world.settle();
-    let primary = &record(&world).deployments[0];
-    assert_eq!(
-        (primary.failed_tasks, primary.rollout),
-        (0, RolloutState::InProgress)
-    );
+    assert_eq!(counted(&world), (0, RolloutState::InProgress));
 }
 
 #[test]
@@ -226,11 +228,7 @@ fn rule_24_a_task_that_was_lost_or_that_somebody_stopped_is_no_failed_task() {
     task.record.desired = DesiredStatus::Stopped;
     world.exit(&two, 137);
     world.settle();
-    let primary = &record(&world).deployments[0];
-    assert_eq!(
-        (primary.failed_tasks, primary.rollout),
-        (0, RolloutState::InProgress)
-    );
+    assert_eq!(counted(&world), (0, RolloutState::InProgress));
 }
 
 #[test]

@@ -309,23 +309,15 @@ impl World {
 
     fn decide(&mut self, decision: Decision) {
         match decision {
-            Decision::StartTask {
-                instance,
-                deployment,
-                revision,
-                spec,
-                capacity_provider,
-                ports,
-                gpus,
-                dns_names,
-                generation,
-                images,
-                ..
-            } => {
+            Decision::StartTask { .. } => {
                 self.ids += 1;
                 let id = TaskId::new(format!("task{:08}{:020}", self.ids, 0));
-                let held = Reservation::of(Some(&self.specs[&spec]), &ports, &gpus);
-                let booked = &mut self.instances.get_mut(&instance).expect("placed").2;
+                let key = (&ClusterName::default(), &"web".into());
+                let record = decision.ordered(id.clone(), key, self.now);
+                let record = record.expect("a start");
+                let spec = &self.specs[&record.spec];
+                let held = Reservation::of(Some(spec), &record.ports, &record.gpus);
+                let booked = &mut self.instances.get_mut(&record.instance).expect("placed").2;
                 for (other, reservation) in &booked.0 {
                     assert!(
                         reservation.ports.is_disjoint(&held.ports),
@@ -337,27 +329,6 @@ impl World {
                     );
                 }
                 booked.0.insert(id.clone(), held);
-                let record = TaskRecord {
-                    id: id.clone(),
-                    cluster: ClusterName::default(),
-                    instance,
-                    group: "service:web".to_owned(),
-                    service: Some("web".into()),
-                    deployment: Some(deployment),
-                    standalone: None,
-                    family: revision.family,
-                    revision: revision.revision,
-                    spec,
-                    desired: DesiredStatus::Running,
-                    stop: None,
-                    created_at: self.now,
-                    dns_names,
-                    ports,
-                    capacity_provider,
-                    gpus,
-                    generation,
-                    images,
-                };
                 let task = Task {
                     record,
                     status: None,

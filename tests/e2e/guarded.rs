@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::common;
 use crate::floor::Recording;
-use crate::rig::{Ended, Rig, ids, values};
+use crate::rig::{Declared, Ended, Rig, ids, values};
 
 /// How many tasks the service has.
 pub const COUNT: usize = 2;
@@ -79,48 +79,35 @@ pub const NEVER_HEALTHY: Version = Version {
     ..GOOD
 };
 
+/// A circuit breaker that goes back after [`THRESHOLD`] failed tasks.
+pub fn breaker() -> String {
+    format!(
+        "deploymentConfiguration:
+  deploymentCircuitBreaker:
+    enable: true
+    rollback: true
+    thresholdConfiguration: {{type: COUNT, value: {THRESHOLD}}}"
+    )
+}
+
 /// Writes `version` of the service, which wants `count` tasks.
 pub fn write(rig: &Rig, version: &Version, count: usize) {
     let health = version.health.map_or(String::new(), |command| {
-        format!(
-            "\n      healthCheck: {{command: [CMD, '{command}'], interval: 5, timeout: 2, retries: 1}}"
-        )
+        format!("healthCheck: {{command: [CMD, '{command}'], interval: 5, timeout: 2, retries: 1}}")
     });
-    rig.write(
-        "web.yaml",
-        &format!(
-            "apiVersion: longshore/v1
-kind: TaskDefinition
-metadata: {{name: web}}
-spec:
-  networkMode: bridge
-  containerDefinitions:
-    - name: main
-      image: '{image}'
-      entryPoint: [sh, -c]
-      command: ['{command}']
-      environment: [{{name: VERSION, value: '{name}'}}]
-      memory: 32
-      stopTimeout: 1{health}
----
-apiVersion: longshore/v1
-kind: Service
-metadata: {{name: web}}
-spec:
-  cluster: {cluster}
-  taskDefinition: web
-  desiredCount: {count}
-  deploymentConfiguration:
-    deploymentCircuitBreaker:
-      enable: true
-      rollback: true
-      thresholdConfiguration: {{type: COUNT, value: {THRESHOLD}}}
-",
-            image = version.image,
-            command = version.command,
-            name = version.name,
-            cluster = rig.cluster,
-        ),
+    let container = format!(
+        "environment: [{{name: VERSION, value: '{}'}}]\nstopTimeout: 1\n{health}",
+        version.name
+    );
+    rig.declare(
+        "web",
+        &Declared {
+            image: version.image,
+            script: version.command,
+            container: &container,
+            service: &format!("desiredCount: {count}\n{}", breaker()),
+            ..Declared::default()
+        },
     );
 }
 

@@ -13,9 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::common;
 use crate::floor::Recording;
-use crate::rig::{PATIENCE, Rig};
+use crate::guarded::breaker;
+use crate::rig::{Declared, PATIENCE, Rig};
 
 /// Tasks of the service.
 const COUNT: usize = 3;
@@ -32,94 +32,56 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// A server that goes on serving for a second after it was told to stop, as who is balanced to has to, and the version that it
 /// answers. `crash` is run in its place where it is not empty.
 fn write(rig: &Rig, version: &str, crash: &str) {
-    rig.write(
-        "web.yaml",
-        &format!(
-            "apiVersion: longshore/v1
-kind: TaskDefinition
-metadata: {{name: web}}
-spec:
-  networkMode: bridge
-  containerDefinitions:
-    - name: main
-      image: '{image}'
-      entryPoint: [sh, -c]
-      command:
-        - |
-          {crash}
-          mkdir /w; echo \"version $VERSION\" > /w/index.html
-          httpd -f -p 8080 -h /w & server=$!
-          trap 'sleep 1; kill $server; exit 0' TERM
-          wait
-      environment: [{{name: VERSION, value: '{version}'}}]
-      portMappings: [{{containerPort: 8080}}]
-      healthCheck: {{command: [CMD-SHELL, 'wget -q -O /dev/null http://127.0.0.1:8080/'], interval: 5, timeout: 2, retries: 2}}
-      memory: 32
-      stopTimeout: 10
----
-apiVersion: longshore/v1
-kind: Service
-metadata: {{name: web}}
-spec:
-  cluster: {cluster}
-  taskDefinition: web
-  desiredCount: {COUNT}
-  deploymentConfiguration:
-    deploymentCircuitBreaker:
-      enable: true
-      rollback: true
-      thresholdConfiguration: {{type: COUNT, value: 3}}
-",
-            image = common::IMAGE,
-            cluster = rig.cluster,
-        ),
+    let script = format!(
+        "{crash}
+mkdir /w; echo \"version $VERSION\" > /w/index.html
+httpd -f -p 8080 -h /w & server=$!
+trap 'sleep 1; kill $server; exit 0' TERM
+wait"
+    );
+    let container = format!(
+        "environment: [{{name: VERSION, value: '{version}'}}]
+portMappings: [{{containerPort: 8080}}]
+healthCheck: {{command: [CMD-SHELL, 'wget -q -O /dev/null http://127.0.0.1:8080/'], interval: 5, timeout: 2, retries: 2}}
+stopTimeout: 10"
+    );
+    rig.declare(
+        "web",
+        &Declared {
+            script: &script,
+            container: &container,
+            service: &format!("desiredCount: {COUNT}\n{}", breaker()),
+            ..Declared::default()
+        },
     );
 }
 
 /// A client inside of the cluster that asks for the service by its name, and tries each request up to ten times. The name
 /// resolves to every task that runs, also to one that does not listen yet, or no more.
 fn write_client(rig: &Rig) {
-    rig.write(
-        "client.yaml",
-        &format!(
-            "apiVersion: longshore/v1
-kind: TaskDefinition
-metadata: {{name: client}}
-spec:
-  networkMode: bridge
-  containerDefinitions:
-    - name: main
-      image: '{image}'
-      entryPoint: [sh, -c]
-      command:
-        - |
-          requests=0
-          while true; do
-            answer=
-            for try in 1 2 3 4 5 6 7 8 9 10; do
-              answer=$(busybox timeout 3 wget -q -O - http://web:8080/ 2>&1)
-              code=$?
-              if test $code = 0; then break; fi
-              echo \"attempt: exit $code $answer\"
-              answer=
-              usleep 50000
-            done
-            requests=$((requests+1))
-            if test -z \"$answer\"; then echo failed; fi
-            if test $((requests % 20)) = 0; then echo requests $requests; fi
-            usleep 10000
-          done
-      memory: 32
-      stopTimeout: 1
----
-apiVersion: longshore/v1
-kind: Service
-metadata: {{name: client}}
-spec: {{cluster: {cluster}, taskDefinition: client, desiredCount: 1}}
-",
-            image = common::IMAGE,
-            cluster = rig.cluster,
-        ),
+    rig.declare(
+        "client",
+        &Declared {
+            script: "requests=0
+while true; do
+  answer=
+  for try in 1 2 3 4 5 6 7 8 9 10; do
+    answer=$(busybox timeout 3 wget -q -O - http://web:8080/ 2>&1)
+    code=$?
+    if test $code = 0; then break; fi
+    echo \"attempt: exit $code $answer\"
+    answer=
+    usleep 50000
+  done
+  requests=$((requests+1))
+  if test -z \"$answer\"; then echo failed; fi
+  if test $((requests % 20)) = 0; then echo requests $requests; fi
+  usleep 10000
+done",
+            container: "stopTimeout: 1",
+            service: "desiredCount: 1",
+            ..Declared::default()
+        },
     );
 }
 

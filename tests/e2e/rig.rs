@@ -121,12 +121,11 @@ impl Rig {
         std::fs::remove_file(self.folder().join(name)).expect("removed");
     }
 
-    /// Writes a service and its task definition of one container: a program that says `version` and waits.
-    pub fn service(&self, name: &str, service: &Service) {
-        let health = if service.health {
-            "\n      healthCheck: {command: [CMD-SHELL, 'test -e /tmp/up'], interval: 5, timeout: 2, retries: 2}"
-        } else {
-            ""
+    /// Writes a service and its task definition of one container `main`, which runs a script in a shell.
+    pub fn declare(&self, name: &str, what: &Declared<'_>) {
+        let indented = |by: usize, text: &str| -> String {
+            let lines = text.lines().map(|line| format!("{:by$}{line}\n", ""));
+            lines.collect()
         };
         let text = format!(
             "apiVersion: longshore/v1
@@ -138,30 +137,53 @@ spec:
     - name: main
       image: '{image}'
       entryPoint: [sh, -c]
-      command: ['{command}']
-      environment: [{{name: VERSION, value: '{version}'}}]
-      memory: 32
-      stopTimeout: 1{health}
----
+      command:
+        - |
+{script}      memory: 32
+{container}---
 apiVersion: longshore/v1
 kind: Service
 metadata: {{name: {name}}}
 spec:
   cluster: {cluster}
   taskDefinition: {name}
-  desiredCount: {count}
-  deploymentConfiguration: {{minimumHealthyPercent: {min}, maximumPercent: {max}}}
-",
-            mode = service.mode,
-            image = common::IMAGE,
-            command = service.command,
-            version = service.version,
+{service}",
+            mode = what.mode,
+            image = what.image,
+            script = indented(10, what.script),
+            container = indented(6, what.container),
             cluster = self.cluster,
-            count = service.count,
-            min = service.percent.0,
-            max = service.percent.1,
+            service = indented(2, what.service),
         );
         self.write(&format!("{name}.yaml"), &text);
+    }
+
+    /// Writes a service of a program that says `version` and waits.
+    pub fn service(&self, name: &str, service: &Service) {
+        let health = if service.health {
+            "healthCheck: {command: [CMD-SHELL, 'test -e /tmp/up'], interval: 5, timeout: 2, retries: 2}"
+        } else {
+            ""
+        };
+        let container = format!(
+            "environment: [{{name: VERSION, value: '{}'}}]\nstopTimeout: 1\n{health}",
+            service.version
+        );
+        let (min, max) = service.percent;
+        let members = format!(
+            "desiredCount: {}\ndeploymentConfiguration: {{minimumHealthyPercent: {min}, maximumPercent: {max}}}",
+            service.count
+        );
+        self.declare(
+            name,
+            &Declared {
+                mode: service.mode,
+                script: service.command,
+                container: &container,
+                service: &members,
+                ..Declared::default()
+            },
+        );
     }
 
     /// A command of the program, with this rig's state and socket.
@@ -351,6 +373,32 @@ pub fn values(containers: &[ObservedContainer], label: &str) -> Vec<String> {
     values.sort();
     values.dedup();
     values
+}
+
+/// A service, as [`Rig::declare`] writes it.
+pub struct Declared<'a> {
+    /// Its definition's `networkMode`.
+    pub mode: &'a str,
+    /// What its container is made from.
+    pub image: &'a str,
+    /// What its shell runs.
+    pub script: &'a str,
+    /// Further members of the container, as YAML that is not indented.
+    pub container: &'a str,
+    /// Further members of the service, likewise.
+    pub service: &'a str,
+}
+
+impl Default for Declared<'_> {
+    fn default() -> Self {
+        Self {
+            mode: "bridge",
+            image: common::IMAGE,
+            script: "",
+            container: "",
+            service: "",
+        }
+    }
 }
 
 /// A service of a test.

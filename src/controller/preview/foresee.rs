@@ -187,42 +187,9 @@ fn record(inputs: &mut Inputs, plan: &Plan, now: Timestamp, ids: &mut u32) {
 
 /// Adds the task that a decision starts.
 fn order(inputs: &mut Inputs, decision: &Decision, id: TaskId, now: Timestamp) {
-    let Decision::StartTask {
-        instance,
-        deployment,
-        revision,
-        spec,
-        capacity_provider,
-        ports,
-        gpus,
-        dns_names,
-        generation,
-        images,
-        ..
-    } = decision
-    else {
+    let key = (&inputs.key.0, &inputs.key.1);
+    let Some(record) = decision.ordered(id.clone(), key, now) else {
         return;
-    };
-    let record = TaskRecord {
-        id: id.clone(),
-        cluster: inputs.key.0.clone(),
-        instance: instance.clone(),
-        group: format!("service:{}", inputs.key.1),
-        service: Some(inputs.key.1.clone()),
-        deployment: Some(deployment.clone()),
-        standalone: None,
-        family: revision.family.clone(),
-        revision: revision.revision,
-        spec: spec.clone(),
-        generation: *generation,
-        desired: DesiredStatus::Running,
-        stop: None,
-        created_at: now,
-        dns_names: dns_names.clone(),
-        ports: ports.clone(),
-        capacity_provider: capacity_provider.clone(),
-        gpus: gpus.clone(),
-        images: images.clone(),
     };
     let wanted = inputs.definition.as_ref().filter(|d| d.hash == record.spec);
     let spec = match wanted {
