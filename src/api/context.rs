@@ -80,6 +80,25 @@ impl From<&crate::diagnostic::Diagnostic> for FolderDiagnostic {
     }
 }
 
+impl FolderDiagnostic {
+    /// Whether it keeps its file from being taken.
+    pub fn is_error(&self) -> bool {
+        self.severity == "error"
+    }
+}
+
+impl std::fmt::Display for FolderDiagnostic {
+    /// `web.yaml:12:3: a service has no member …`; without line and column where it is about a whole file or the folder.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            0 if self.message.contains(&self.file) => {}
+            0 => write!(f, "{}: ", self.file)?,
+            line => write!(f, "{}:{line}:{}: ", self.file, self.column)?,
+        }
+        f.write_str(&self.message)
+    }
+}
+
 /// A resource that is kept at its last good version (P1).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -134,6 +153,29 @@ pub struct FolderStatus {
 }
 
 impl FolderStatus {
+    /// What is wrong with the folder, so that something of it was not taken.
+    pub fn errors(&self) -> impl Iterator<Item = &FolderDiagnostic> {
+        self.diagnostics.iter().filter(|d| d.is_error())
+    }
+
+    /// That something of the folder was not taken, or nothing of it is believed, and why; `None` when all of it was. It says so
+    /// also where nothing was ever taken, so that there is nothing that is kept either.
+    pub fn not_taken(&self, folder: &str) -> Option<String> {
+        let Some(first) = self.errors().next() else {
+            let reason = self.pruning_withheld.as_ref()?;
+            return Some(format!("nothing is removed: {reason}"));
+        };
+        Some(match self.errors().count() {
+            1 => {
+                format!("{folder} has an error, and the file that it is in was not taken: {first}")
+            }
+            more => format!(
+                "{folder} has {more} errors, and the files that they are in were not taken; the first: {first} (`longshore validate \
+                 {folder}` shows all)"
+            ),
+        })
+    }
+
     /// Why a resource is kept at its last good version, if it is.
     pub fn held(
         &self,
@@ -160,6 +202,17 @@ pub struct LeaderStatus {
     /// Since when it leads, by its own clock.
     #[serde(with = "super::time::rfc3339")]
     pub since: Timestamp,
+}
+
+impl std::fmt::Display for LeaderStatus {
+    /// `process 7 on host leads since …, with the folder …`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} leads since {}, with the folder {}",
+            self.name, self.since, self.folder
+        )
+    }
 }
 
 /// A container instance that is wanted and does not work.

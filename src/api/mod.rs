@@ -21,6 +21,7 @@ pub mod conditions;
 pub mod context;
 pub mod documents;
 pub mod ecs;
+pub mod failures;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -28,15 +29,18 @@ pub mod kinds;
 pub mod server;
 pub mod shapes;
 pub mod socket;
+pub mod standing;
 pub mod status;
 pub mod streams;
+pub mod summary;
 pub mod time;
 
-pub use conditions::{Phase, RolloutFailure, ServiceSummary, TaskFailure, summaries};
 pub use context::{
     ApiContext, Control, Engines, FolderDiagnostic, FolderStatus, HeldResource, Identity,
     InstanceTrouble, LeaderStatus, PullStatus,
 };
+pub use failures::TaskFailure;
 pub use server::{Server, bind};
 pub use socket::{is_live, runtime_dir, socket_path};
 pub use status::StatusReport;
+pub use summary::{Phase, RolloutFailure, ServiceSummary, summaries};

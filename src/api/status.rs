@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::conditions::{ServiceSummary, summaries};
 use super::context::{ApiContext, FolderStatus, Identity, LeaderStatus, PullStatus};
+use super::summary::{ServiceSummary, summaries};
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -29,6 +29,13 @@ pub struct StatusReport {
     /// Who leads, where several Longshores share the store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leader: Option<LeaderStatus>,
+}
+
+impl StatusReport {
+    /// Why something of the folder was not taken, if anything was not.
+    pub fn not_taken(&self) -> Option<String> {
+        self.folder.not_taken(&self.identity.folder)
+    }
 }
 
 /// The report as of now.

@@ -81,7 +81,7 @@ async fn live(
         .read()
         .tasks
         .values()
-        .filter(|t| crate::api::conditions::is_running(t))
+        .filter(|t| crate::api::standing::is_running(t))
         .count();
     daemon.stop().await;
     if matches!(result, Ok(None)) && running > 0 {

@@ -1,7 +1,7 @@
 //! The table of services that `run` keeps on the screen and `apply` shows its progress with.
 
 use super::output::{Tone, age};
-use crate::api::conditions::{self, Phase, ServiceSummary};
+use crate::api::summary::{self, Phase, ServiceSummary};
 use crate::daemon::Shared;
 
 /// The services of a running daemon as lines: a header, a service a line, what is wrong with the folder, pulls. What is wrong is
@@ -10,7 +10,7 @@ pub fn table(shared: &Shared, colour: bool, columns: usize) -> Vec<String> {
     let now = shared.clock.now();
     let summaries = {
         let state = shared.view.read();
-        conditions::summaries(&state, now)
+        summary::summaries(&state, now)
     };
     let mut lines = lines(&summaries, now, colour);
     for summary in &summaries {
@@ -29,6 +29,14 @@ pub fn table(shared: &Shared, colour: bool, columns: usize) -> Vec<String> {
         for line in std::iter::once(held.standing()).chain(wrapped) {
             lines.push(Tone::Bad.paint(&line, colour));
         }
+    }
+    // What was never taken is kept by nothing, and its message has scrolled away by now.
+    let told = |error: String| status.held.iter().any(|held| held.because.contains(&error));
+    if status.errors().any(|error| !told(error.to_string()))
+        && let Some(why) = status.not_taken(&shared.folder.display().to_string())
+    {
+        let wrapped = wrap(&why, columns).into_iter();
+        lines.extend(wrapped.map(|line| Tone::Bad.paint(&line, colour)));
     }
     drop(status);
     for pull in shared.pulls.all() {

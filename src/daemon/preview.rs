@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::folder::last_good;
 use super::state;
 use crate::api::client::{Client, Lookup};
-use crate::api::conditions::{self, ServiceSummary};
+use crate::api::summary::{self, ServiceSummary};
 use crate::clock::{Clock, SystemClock};
 use crate::controller::{self, Plan};
 use crate::diagnostic::Diagnostic;
@@ -174,7 +174,7 @@ fn after(
 ) -> Option<ServiceSummary> {
     let known = state.service(cluster, service).map(|stored| &*stored.value);
     let record = plan.record.as_ref().or(known).filter(|_| !plan.forget)?;
-    let mut summary = conditions::summary(state, record, now);
+    let mut summary = summary::summary(state, record, now);
     if let Some(overrides) = &plan.overrides {
         summary.paused = summary.paused.filter(|_| overrides.paused.is_some());
         summary.undone = summary.undone.filter(|_| overrides.undo.is_some());

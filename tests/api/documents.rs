@@ -2,11 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use longshore::api::InstanceTrouble;
-use longshore::api::conditions::Phase;
 use longshore::api::documents::{
     ClusterStatus, Document, InstanceStatusDoc, ServiceStatusDoc, TaskStatusDoc,
 };
+use longshore::api::{InstanceTrouble, Phase};
 use longshore::api::server::ManifestQuery;
 use longshore::diagnostic::{Diagnostic, Severity};
 use longshore::manifest::load::{LastGood, LoadOptions, load};

@@ -521,11 +521,17 @@ async fn what_ecs_does_not_know_or_cannot_read_is_refused_as_ecs_does() {
 async fn an_instance_is_made_draining_and_active_again_and_the_manifests_newest_word_wins() {
     let world = World::start().await;
     world.follow();
-    let update = |status: &str, instances: &[&str]| json!({"containerInstances": instances, "status": status});
+    let update = |status: &str, instances: &[&str]| json!({"containerInstances": instances, "status": status, "askedBy": "ann", "reason": "a new disk"});
     let operation = "UpdateContainerInstancesState";
     let answer = ask(&world, operation, update("DRAINING", &["local", "other"])).await;
     assert_eq!(answer["containerInstances"][0]["status"], "DRAINING");
     assert_eq!(answer["failures"][0]["reason"], "MISSING");
+    let why = answer["containerInstances"][0]["statusReason"].as_str();
+    let why = why.expect("who asked for it, and why");
+    assert!(
+        why.starts_with("by ann, since ") && why.ends_with(" (a new disk)"),
+        "{why}"
+    );
     let listed = ask(
         &world,
         "ListContainerInstances",

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Document, InstanceStatusDoc, Kind, Metadata};
-use crate::api::conditions::{Condition, is_pending, is_running};
+use crate::api::conditions::Condition;
 use crate::api::context::InstanceTrouble;
+use crate::api::standing::{is_pending, is_running};
 use crate::model::{
     ClusterName, ClusterSpec, Instance, InstanceDesired, InstanceId, InstanceOverride, Reserved,
 };

@@ -20,15 +20,15 @@ use crate::model::{
 };
 use crate::store::{LastGoodKey, State, TaskEntry};
 
-use crate::api::conditions::{
-    ServiceSummary, conditions, desired_status, failure, health, held_of, is_healthy, last_status,
-    serving_last_good, stopped_because, summary,
-};
+use crate::api::conditions::{conditions, held_of, serving_last_good};
 use crate::api::context::{HeldResource, InstanceTrouble};
+use crate::api::failures::{failure, stopped_because};
 use crate::api::kinds::Kind;
 use crate::api::shapes;
 use crate::api::shapes::service::deployment_counts;
 use crate::api::shapes::task::{Overrides, container_status, containers};
+use crate::api::standing::{desired_status, health, is_healthy, last_status};
+use crate::api::summary::{ServiceSummary, summary};
 
 mod instance;
 mod status;

@@ -93,6 +93,10 @@ pub(super) struct Update {
     cluster: Option<String>,
     container_instances: Vec<String>,
     status: String,
+    /// Who asks; Longshore's own, like the next.
+    asked_by: Option<String>,
+    /// Why.
+    reason: Option<String>,
 }
 
 /// ACTIVE or DRAINING, until the cluster's manifest says something new about the instance.
@@ -122,7 +126,11 @@ pub(super) async fn update(context: &ApiContext, request: &Update) -> EcsResult 
             continue;
         }
         let asked = Asked {
-            by: "UpdateContainerInstancesState".to_owned(),
+            by: request
+                .asked_by
+                .clone()
+                .unwrap_or_else(|| "UpdateContainerInstancesState".to_owned()),
+            reason: request.reason.clone(),
             ..Asked::default()
         };
         let done = context

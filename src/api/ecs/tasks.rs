@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::api::conditions::desired_status;
 use crate::api::context::ApiContext;
 use crate::api::shapes::{Failure, LAUNCH_TYPE, Task};
+use crate::api::standing::desired_status;
 use crate::controller::StopError;
 use crate::model::arn::{self, Named};
 use crate::model::{ClusterName, DesiredStatus, TaskId};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::api::conditions::{is_pending, is_running};
+use crate::api::standing::{is_pending, is_running};
 use crate::model::{ClusterName, ServiceStatus, arn};
 use crate::store::State;
 

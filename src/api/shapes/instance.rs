@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::api::conditions::{is_pending, is_running};
+use crate::api::standing::{is_pending, is_running};
 use crate::model::{
     ClusterName, InstanceDesired, InstanceId, PortSet, Protocol, Reserved, Resources, arn,
 };
@@ -26,6 +26,8 @@ pub struct ContainerInstance {
     pub remaining_resources: Vec<Resource>,
     pub registered_resources: Vec<Resource>,
     pub status: InstanceDesired,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_reason: Option<String>,
     pub agent_connected: bool,
     pub running_tasks_count: usize,
     pub pending_tasks_count: usize,
@@ -150,6 +152,7 @@ impl ContainerInstance {
                 .as_ref()
                 .map(|desired| *desired.value)
                 .unwrap_or_default(),
+            status_reason: entry.asked.as_ref().map(|asked| asked.asked.to_string()),
             agent_connected: instance.connected,
             running_tasks_count: tasks().filter(|task| is_running(task)).count(),
             pending_tasks_count: tasks().filter(|task| is_pending(task)).count(),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::api::conditions::{Counts, desired_count};
+use crate::api::standing::{Counts, desired_count};
 use crate::model::{
     BinpackField, Deployment as ModelDeployment, DeploymentStatus, PlacementConstraint as Place,
     PlacementStrategy as Strategy, SchedulingStrategy, ServiceRecord, SpreadField, Threshold,

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::api::conditions::{desired_status, health, last_status, stopped_because};
+use crate::api::failures::stopped_because;
+use crate::api::standing::{desired_status, health, last_status};
 use crate::model::{
     self, ContainerStatus, DesiredStatus, Gpus, LastStatus, Resources, TaskRecord, TaskSpec, arn,
 };

@@ -15,8 +15,8 @@ use crate::manifest::source::{FileContent, Scan};
 use crate::manifest::types::{Kind, TaskDefinition};
 use crate::manifest::yaml;
 use crate::model::{
-    ClusterName, DesiredStatus, Family, RolloutState, SchedulingStrategy, ServiceRecord,
-    ServiceSpec, ServiceStatus, SpecHash, Timestamp,
+    ClusterName, DesiredStatus, Family, NoticeKind, RolloutState, SchedulingStrategy,
+    ServiceRecord, ServiceSpec, ServiceStatus, SpecHash, Timestamp,
 };
 use crate::store::State;
 use crate::store::state::ServiceKey;
@@ -337,7 +337,7 @@ impl<'a> Differ<'a> {
         let Some(primary) = record.primary() else {
             return drift;
         };
-        let summary = crate::api::conditions::summary(self.state, record, self.now);
+        let summary = crate::api::summary::summary(self.state, record, self.now);
         drift.extend(summary.differs());
         match primary.rollout {
             RolloutState::InProgress if summary.paused.is_none() => {
@@ -362,7 +362,9 @@ impl<'a> Differ<'a> {
             1 => format!("1 task is of {revision}"),
             _ => format!("{count} tasks are of {revision}"),
         }));
-        drift.extend(record.notices.values().map(|notice| notice.message.clone()));
+        let others = record.notices.iter();
+        let others = others.filter(|(kind, _)| **kind != NoticeKind::Suspended);
+        drift.extend(others.map(|(_, notice)| notice.message.clone()));
         drift
     }
 }

@@ -285,7 +285,7 @@ impl Request {
         };
         let state = self.context.view.read();
         state.task(cluster, id).is_none_or(|task| {
-            crate::api::conditions::last_status(task) == crate::model::LastStatus::Stopped
+            crate::api::standing::last_status(task) == crate::model::LastStatus::Stopped
         })
     }
 }

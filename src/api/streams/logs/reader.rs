@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 
 use super::LogLine;
 use super::lines::{Splitter, Timed};
-use crate::api::conditions::last_status;
 use crate::api::context::Serving;
+use crate::api::standing::last_status;
 use crate::api::streams::target::Target;
 use crate::engine::{
     ContainerState, EngineError, ErrorKind, LogOptions, OutputStream, SharedEngine,
