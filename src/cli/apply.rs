@@ -17,7 +17,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::daemon::preview::{self, PlanDocument};
 use crate::daemon::{self, Daemon, End, Mode, Shared, StartError};
 use crate::manifest::source;
-use crate::model::Timestamp;
+use crate::model::{DesiredStatus, Timestamp};
+use crate::store::TaskEntry;
 use crate::store::dir::known_as;
 
 /// How often a running Longshore is asked how far it is.
@@ -102,11 +103,15 @@ impl From<StatusReport> for Progress {
 
 /// Exit 0 when every service is steady at what the folder says; 1 with the cause and the last log lines when one is not, also
 /// when it was rolled back and serves, or a manifest is invalid.
-pub async fn run(args: ApplyArgs, globals: &Globals) -> CommandResult {
-    check(&args.start.dir, globals)?;
+pub async fn run(mut args: ApplyArgs, globals: &Globals) -> CommandResult {
+    let plan = args.plan.as_deref().map(read_plan).transpose()?;
+    if let (None, Some(plan)) = (&args.start.dir, &plan) {
+        args.start.dir = Some(PathBuf::from(&plan.folder));
+    }
+    check(args.start.dir(), globals)?;
     let mut options = args.start.options(globals, Mode::Follow)?;
-    if let Some(file) = &args.plan {
-        options.only = Some(planned(file, &args.start.dir, globals).await?);
+    if let (Some(file), Some(plan)) = (&args.plan, plan) {
+        options.only = Some(still_holds(plan, file, args.start.dir(), globals).await?);
     }
     if args.start.engine == super::start::EngineName::Simulated {
         tracing::warn!("the engine is simulated: nothing real runs");
@@ -114,11 +119,16 @@ pub async fn run(args: ApplyArgs, globals: &Globals) -> CommandResult {
     match Daemon::start(options).await {
         Ok(daemon) => {
             let result = here(&daemon, &args, globals).await;
+            let left = daemon.shared().view.read().tasks.values().any(is_ours);
             daemon.stop().await;
-            let dir = args.start.dir.display();
-            output::message(&format!(
-                "nothing supervises these tasks now: a task that ends is not replaced. `longshore run {dir}` keeps them"
-            ));
+            // Where another one holds the cluster, nothing of it is ours, and that one keeps it.
+            let real = args.start.engine != super::start::EngineName::Simulated;
+            if left && real && !matches!(result, Err(Failure::CouldNotRun(_))) {
+                output::message(&format!(
+                    "nothing supervises these tasks now: a task that ends is not replaced. `longshore run {}` keeps them",
+                    args.start.dir().display()
+                ));
+            }
             result
         }
         Err(StartError::InUse(_)) => there(&args, globals).await,
@@ -126,6 +136,11 @@ pub async fn run(args: ApplyArgs, globals: &Globals) -> CommandResult {
             Err(Failure::could_not_run(error))
         }
     }
+}
+
+/// Whether a task is one that somebody has to look after.
+fn is_ours(task: &TaskEntry) -> bool {
+    task.record.desired == DesiredStatus::Running && task.record.service.is_some()
 }
 
 /// A folder with errors is refused as a whole: whoever applies once wants all of it or none.
@@ -152,13 +167,23 @@ fn check(dir: &Path, globals: &Globals) -> CommandResult {
     Ok(())
 }
 
-/// The hash of the folder that a plan is of, where the plan would be the same now.
-async fn planned(file: &Path, dir: &Path, globals: &Globals) -> Result<String, Failure> {
-    let shown = file.display();
-    let could_not =
-        |error: &dyn std::fmt::Display| Failure::could_not_run(format!("{shown}: {error}"));
+/// What `plan --out` wrote.
+fn read_plan(file: &Path) -> Result<PlanDocument, Failure> {
+    let could_not = |error: &dyn std::fmt::Display| {
+        Failure::could_not_run(format!("{}: {error}", file.display()))
+    };
     let text = std::fs::read_to_string(file).map_err(|error| could_not(&error))?;
-    let plan = PlanDocument::parse(&text).map_err(|error| could_not(&error))?;
+    PlanDocument::parse(&text).map_err(|error| could_not(&error))
+}
+
+/// The hash of the folder that a plan is of, where the plan would be the same now.
+async fn still_holds(
+    plan: PlanDocument,
+    file: &Path,
+    dir: &Path,
+    globals: &Globals,
+) -> Result<String, Failure> {
+    let shown = file.display();
     let looked = preview::look(dir, &globals.into(), globals.store()?)
         .await
         .map_err(Failure::could_not_run)?;
@@ -213,7 +238,7 @@ async fn here(daemon: &Daemon, args: &ApplyArgs, globals: &Globals) -> CommandRe
 
 /// A `run` holds the folder: waits until that one has this folder's content and is steady.
 async fn there(args: &ApplyArgs, globals: &Globals) -> CommandResult {
-    let folder = known_as(&args.start.dir);
+    let folder = known_as(args.start.dir());
     let state = daemon::state_directory(globals.state_dir.as_deref(), &folder)
         .map_err(Failure::could_not_run)?;
     let socket = globals

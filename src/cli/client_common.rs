@@ -24,12 +24,45 @@ pub async fn find(globals: &Globals) -> Result<Client, Failure> {
     Client::find(globals).await.map_err(failure)
 }
 
+/// Who asks, as far as the environment or the machine's list of users says.
+pub fn user() -> String {
+    let named = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|name| !name.is_empty());
+    let id = rustix::process::getuid().as_raw().to_string();
+    let listed = || {
+        let users = std::fs::read_to_string("/etc/passwd").ok()?;
+        let mut rows = users
+            .lines()
+            .map(|row| row.split(':').collect::<Vec<&str>>());
+        let own = rows.find(|row| row.get(2) == Some(&id.as_str()))?;
+        own.first().map(|&name| name.to_owned())
+    };
+    named
+        .or_else(listed)
+        .unwrap_or_else(|| format!("user {id}"))
+}
+
 /// The exit code that a failed request stands for: what was asked for and refused is a finding, all else could not run.
 pub fn failure(error: ClientError) -> Failure {
     match error {
         ClientError::Refused { status, .. } if status < 500 => Failure::findings(error),
         _ => Failure::could_not_run(error),
     }
+}
+
+/// What was not found may be declared in a file that was not taken: then the failure says so, too.
+pub async fn or_not_taken<T>(client: &Client, found: Result<T, Failure>) -> Result<T, Failure> {
+    let Err(Failure::Findings(message)) = found else {
+        return found;
+    };
+    let report = client.status().await.ok();
+    let why = report.and_then(|report| report.not_taken());
+    Err(Failure::Findings(match why {
+        Some(why) => format!("{message}\n{why}"),
+        None => message,
+    }))
 }
 
 /// A stream that is followed ends only with the Longshore that it comes from.
@@ -215,7 +248,7 @@ pub async fn meant(client: &Client, globals: &Globals, name: &str) -> Result<Mea
         fetch(client, Kind::Service, globals, true),
         fetch(client, Kind::Task, globals, true)
     )?;
-    meant_among(services, tasks, name)
+    or_not_taken(client, meant_among(services, tasks, name)).await
 }
 
 fn meant_among(

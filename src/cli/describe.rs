@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::client_common::{cluster_of, failure, fetch, find, now, select, typed};
-use super::get::{failed_of, phase_tone, short, table};
-use super::output::{Tone, age, write_stdout};
+use super::client_common::{cluster_of, failure, fetch, find, now, or_not_taken, select, typed};
+use super::get::{failed_of, phase_tone, say_standing, short, table};
+use super::output::{Tone, age, message, write_stdout};
 use super::{CommandResult, Failure, Globals};
 use crate::api::client::Client;
 use crate::api::conditions::Condition;
@@ -39,13 +39,20 @@ pub async fn run(args: DescribeArgs, globals: &Globals) -> CommandResult {
     let all = args.name.is_some();
     let mut documents = fetch(&client, args.kind, globals, all).await?;
     if let Some(name) = &args.name {
-        documents = select(args.kind, documents, name)?;
+        documents = or_not_taken(&client, select(args.kind, documents, name)).await?;
+    }
+    let not_taken = say_standing(&client).await;
+    if documents.is_empty() {
+        message(&format!("no {}", args.kind.plural()));
     }
     let mut texts = Vec::new();
     for document in documents {
         texts.push(describe(&client, args.kind, document, globals).await?);
     }
     write_stdout(texts.join("\n").as_bytes());
+    if let Some(why) = not_taken {
+        message(&Tone::Bad.paint(&why, globals.colour_on_stderr()));
+    }
     Ok(())
 }
 

@@ -3,22 +3,22 @@
 use std::path::PathBuf;
 
 use super::output::Tone;
-use super::subject::{Subject, folder};
+use super::preview::{Format, PreviewArgs};
+use super::subject::{Subject, folder, or_errors};
 use super::{CommandResult, Failure, Globals, output};
 use crate::clock::{Clock, SystemClock};
 use crate::daemon::preview::diff::{Differ, MemberDiff, ServiceDiff};
 use crate::daemon::preview::look;
 use crate::diagnostic::Severity;
 
-/// How to print differences.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-enum Format {
-    /// A line a difference
-    #[default]
-    Text,
-    /// One document
-    Json,
-}
+/// What lines begin with, and what that means.
+const MARKS: [(char, &str); 5] = [
+    ('~', "changed (running → folder)"),
+    ('+', "new in the folder"),
+    ('-', "gone from the folder"),
+    ('=', "done with tasks"),
+    ('!', "stands in the way, or is different for another reason"),
+];
 
 /// Arguments of `diff`.
 #[derive(Debug, clap::Args)]
@@ -35,24 +35,13 @@ pub struct DiffArgs {
     /// Folder of manifests [default: manifests here, else the running Longshore's]
     #[arg(short, long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
-    /// Exit 0 when there is no difference, 2 when there is one, 1 when anything is wrong
-    #[arg(long)]
-    exit_code: bool,
+    #[command(flatten)]
+    preview: PreviewArgs,
 }
 
 /// Prints the differences.
 pub async fn run(args: DiffArgs, globals: &Globals) -> CommandResult {
-    match show(&args, globals).await {
-        Ok(differs) if differs && args.exit_code => Err(Failure::Code(2)),
-        Ok(_) => Ok(()),
-        Err(Failure::CouldNotRun(message)) if args.exit_code => {
-            Err(Failure::findings(format!("error: {message}")))
-        }
-        Err(failure) => Err(failure),
-    }
+    args.preview.ended(show(&args, globals).await)
 }
 
 async fn show(args: &DiffArgs, globals: &Globals) -> Result<bool, Failure> {
@@ -64,17 +53,21 @@ async fn show(args: &DiffArgs, globals: &Globals) -> Result<bool, Failure> {
     let differ = Differ::new(&looked.scan, &looked.state, SystemClock.now());
     let key = subject.among(differ.services(), |(cluster, name)| {
         (cluster.as_str(), name.as_str())
-    })?;
+    });
+    let key = or_errors(key, differ.diagnostics())?;
     let diff = differ.of(&key);
     for note in &looked.notes {
         output::message(note);
     }
-    match args.output {
+    match args.preview.output {
         Format::Json => {
             let text = serde_json::to_string_pretty(&diff).map_err(Failure::could_not_run)?;
             output::line(&text);
         }
         Format::Text => {
+            if let Some(text) = legend(&diff) {
+                output::message(&text);
+            }
             let colour = globals.colour_on_stdout();
             for line in lines(&diff) {
                 output::line(&line.0.paint(&line.1, colour));
@@ -100,6 +93,28 @@ async fn show(args: &DiffArgs, globals: &Globals) -> Result<bool, Failure> {
         )));
     }
     Ok(!diff.is_empty())
+}
+
+/// What is compared, and what the marks mean that follow; `None` where none do.
+fn legend(diff: &ServiceDiff) -> Option<String> {
+    if diff.is_empty() {
+        return None;
+    }
+    let marks: Vec<char> = lines(diff)
+        .iter()
+        .filter_map(|(_, line)| line.chars().next())
+        .collect();
+    let told = MARKS
+        .iter()
+        .filter(|(mark, _)| marks.contains(mark))
+        .map(|(mark, meaning)| format!("{mark} {meaning}"));
+    let running = diff.running.as_deref().unwrap_or("nothing");
+    Some(format!(
+        "{}/{}: {running} runs.  {}",
+        diff.cluster,
+        diff.name,
+        told.collect::<Vec<_>>().join(" · ")
+    ))
 }
 
 /// What is printed, with what it is of.

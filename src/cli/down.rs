@@ -42,7 +42,7 @@ pub async fn run(args: DownArgs, globals: &Globals) -> CommandResult {
 
 async fn alone(args: &DownArgs, globals: &Globals) -> Result<Vec<String>, Failure> {
     let start_args = StartArgs {
-        dir: args.dir.clone().unwrap_or_else(|| "manifests".into()),
+        dir: args.dir.clone(),
         engine: EngineName::Docker,
         allow_empty: true,
         take_over: false,

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::client_common::{failure, fetch, find};
+use super::client_common::{failure, fetch, find, no_such, user};
 use super::output::{line, message};
 use super::{CommandResult, Failure, Globals};
 use crate::api::kinds::Kind;
+use crate::model::arn::Named;
 
 /// Arguments of `drain` and `activate`.
 #[derive(Debug, clap::Args)]
@@ -13,6 +14,9 @@ pub struct DrainArgs {
     /// Container instances, by name
     #[arg(value_name = "INSTANCE", required = true, num_args = 1..=10)]
     instances: Vec<String>,
+    /// Why; `describe instance` shows it with your name
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
 }
 
 /// Takes no new tasks to them, and moves those of services away as their percentages allow.
@@ -31,7 +35,10 @@ async fn set(args: &DrainArgs, status: &str, globals: &Globals) -> CommandResult
         Some(cluster) => cluster.clone(),
         None => only_cluster(&client, args, globals).await?,
     };
-    let input = json!({"cluster": cluster, "containerInstances": args.instances, "status": status});
+    let input = json!({
+        "cluster": cluster, "containerInstances": args.instances, "status": status,
+        "askedBy": user(), "reason": args.reason,
+    });
     let answer = client
         .ecs("UpdateContainerInstancesState", &input)
         .await
@@ -40,7 +47,7 @@ async fn set(args: &DrainArgs, status: &str, globals: &Globals) -> CommandResult
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     for instance in list("containerInstances") {
         let arn = text(&instance["containerInstanceArn"]);
-        let name = arn.rsplit('/').next().unwrap_or_default();
+        let name = Named::parse(&arn).name;
         line(name);
         let left = instance["runningTasksCount"].as_u64().unwrap_or_default()
             + instance["pendingTasksCount"].as_u64().unwrap_or_default();
@@ -55,14 +62,20 @@ instance {name})"
     }
     let failures = list("failures");
     if failures.is_empty() {
-        message("this holds until the cluster's manifest is given another `status` for it");
+        let on_top = list("containerInstances")
+            .iter()
+            .any(|instance| instance["statusReason"].is_string());
+        message(match on_top {
+            true => "this holds until the cluster's manifest is given another `status` for it",
+            false => "that is what the cluster's manifest says",
+        });
         return Ok(());
     }
     let said: Vec<String> = failures
         .iter()
         .map(|f| {
             let arn = text(&f["arn"]);
-            let name = arn.rsplit('/').next().unwrap_or_default().to_owned();
+            let name = Named::parse(&arn).name;
             match f["detail"].as_str() {
                 Some(detail) => format!("{name}: {detail}"),
                 None => format!("there is no container instance {name} in cluster {cluster}"),
@@ -86,13 +99,14 @@ async fn only_cluster(
         .collect();
     clusters.sort();
     clusters.dedup();
-    match clusters.as_slice() {
-        [one] => Ok(one.clone()),
-        [] => Err(Failure::findings(format!(
-            "there is no container instance {} (longshore get instances)",
-            args.instances.join(", ")
-        ))),
-        several => Err(Failure::findings(format!(
+    match (clusters.as_slice(), args.instances.first()) {
+        ([one], _) => Ok(one.clone()),
+        ([], first) => Err(no_such(
+            Kind::ContainerInstance,
+            first.map_or("", String::as_str),
+            all.iter().map(|document| document.metadata.name.as_str()),
+        )),
+        (several, _) => Err(Failure::findings(format!(
             "clusters {} have instances of that name; choose one with --cluster",
             several.join(" and ")
         ))),

@@ -1,6 +1,6 @@
 //! `longshore events [SERVICE]`: what services said about themselves.
 
-use super::client_common::{failure, fetch, find, select};
+use super::client_common::{failure, fetch, find, or_not_taken, select};
 use super::output::{Tone, line};
 use super::{CommandResult, Failure, Globals, output};
 use crate::api::client::Client;
@@ -68,7 +68,8 @@ async fn service(
     name: &str,
 ) -> Result<(Option<String>, Option<String>), Failure> {
     let services = fetch(client, Kind::Service, globals, true).await?;
-    let found = select(Kind::Service, services, name)?.swap_remove(0);
+    let found = select(Kind::Service, services, name);
+    let found = or_not_taken(client, found).await?.swap_remove(0);
     let cluster = super::client_common::cluster_of(&found).to_owned();
     Ok((Some(cluster), Some(found.metadata.name)))
 }

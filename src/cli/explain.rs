@@ -26,22 +26,6 @@ pub fn run(args: &ExplainArgs, _globals: &Globals) -> CommandResult {
             "There is no code {code}.{nearest} `longshore explain` lists all codes."
         )));
     };
-    super::output::line(&format!(
-        "{}: {}\n\n{}",
-        page.code,
-        page.title,
-        page.why.trim()
-    ));
-    super::output::line(&format!("\nWrong:\n\n{}", indented(page.wrong)));
-    super::output::line(&format!("\nRight:\n\n{}", indented(page.right)));
+    super::output::write_stdout(page.to_string().as_bytes());
     Ok(())
-}
-
-fn indented(example: &str) -> String {
-    example
-        .trim_matches('\n')
-        .lines()
-        .map(|line| format!("    {line}").trim_end().to_owned())
-        .collect::<Vec<_>>()
-        .join("\n")
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::client_common::{cluster_of, failure, fetch, find, now, select, typed};
+use super::client_common::{cluster_of, failure, fetch, find, now, or_not_taken, select, typed};
 use super::output::{Table, Tone, age, cell, line, message, write_stdout};
 use super::{CommandResult, Failure, Globals};
 use crate::api::client::Client;
@@ -72,7 +72,8 @@ impl GetArgs {
         let all = self.all || self.name.is_some() || self.status == Some(LastStatus::Stopped);
         let mut documents = fetch(client, self.kind, globals, all).await?;
         if let Some(name) = &self.name {
-            documents = select(self.kind, documents, name)?;
+            let found = select(self.kind, documents, name);
+            documents = or_not_taken(client, found).await?;
             if self.kind == Kind::Task && !self.all && self.status.is_none() {
                 leave_out_stopped(&mut documents, name);
             }
@@ -102,22 +103,22 @@ pub async fn run(args: GetArgs, globals: &Globals) -> CommandResult {
     }
     let client = find(globals).await?;
     if args.watch {
+        if let Some(why) = say_standing(&client).await {
+            message(&Tone::Bad.paint(&why, globals.colour_on_stderr()));
+        }
         return watch::run(&args, &client, globals).await;
     }
     let documents = args.fetch(&client, globals).await?;
-    say_standing(&client).await;
+    let not_taken = say_standing(&client).await;
+    let mut loud = Vec::new();
     match args.output {
+        Output::Table | Output::Wide if documents.is_empty() => {
+            message(&format!("no {}", args.kind.plural()));
+        }
         Output::Table | Output::Wide => {
-            if documents.is_empty() {
-                message(&format!("no {}", args.kind.plural()));
-                return Ok(());
-            }
             let wide = args.output == Output::Wide;
-            let loud = standing_out(&documents);
+            loud = standing_out(&documents);
             table(args.kind, documents, wide, now())?.print(globals);
-            for line in loud {
-                message(&Tone::Bad.paint(&line, globals.colour_on_stderr()));
-            }
         }
         Output::Json => {
             let shapes = ecs_shapes(&client, args.kind, &documents).await?;
@@ -128,23 +129,24 @@ pub async fn run(args: GetArgs, globals: &Globals) -> CommandResult {
             write_stdout(yaml(&documents)?.as_bytes());
         }
     }
+    for line in loud.into_iter().chain(not_taken) {
+        message(&Tone::Bad.paint(&line, globals.colour_on_stderr()));
+    }
     Ok(())
 }
 
-/// Says whose word it is: that of a Longshore which only looks, or one that has not seen its store for a while.
-async fn say_standing(client: &Client) {
-    let Ok(status) = client.status().await else {
-        return;
-    };
+/// Says whose word it is: that of a Longshore which only looks, or one that has not seen its store for a while. Returns why
+/// something of the folder was not taken, if anything was not.
+pub async fn say_standing(client: &Client) -> Option<String> {
+    let status = client.status().await.ok()?;
+    let not_taken = status.not_taken();
     if let Some(leader) = status.leader.filter(|leader| !leader.leading) {
-        message(&format!(
-            "standing by: {} leads since {}, with the folder {}",
-            leader.name, leader.since, leader.folder
-        ));
+        message(&format!("standing by: {leader}"));
     }
     if let Some(why) = status.stale {
         message(&format!("this may be old: {why}"));
     }
+    not_taken
 }
 
 /// Why services do not run what the folder says, or not where, and stay so until somebody does something: a line for each

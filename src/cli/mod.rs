@@ -29,6 +29,7 @@ mod logging;
 mod logs;
 pub mod output;
 mod plan;
+mod preview;
 mod rollout;
 mod run;
 mod run_task;

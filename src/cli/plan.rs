@@ -3,19 +3,10 @@
 use std::path::PathBuf;
 
 use super::output::Tone;
+use super::preview::{Format, PreviewArgs};
 use super::{CommandResult, Failure, Globals, output};
 use crate::daemon::preview::{self, PlanDocument, PlannedService, Preview};
 use crate::diagnostic::Severity;
-
-/// How to print a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-enum Format {
-    /// One line an action, with its cause
-    #[default]
-    Text,
-    /// One document, as --out writes it
-    Json,
-}
 
 /// Arguments of `plan`.
 #[derive(Debug, clap::Args)]
@@ -30,12 +21,8 @@ pub struct PlanArgs {
     /// Folder of manifests
     #[arg(default_value = "manifests", value_name = "DIR")]
     dir: PathBuf,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
-    /// Exit 0 when there is nothing to do, 2 when there is, 1 when anything is wrong
-    #[arg(long)]
-    exit_code: bool,
+    #[command(flatten)]
+    preview: PreviewArgs,
     /// Keep the plan for `longshore apply --plan FILE`, which refuses once folder or state have moved
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -43,15 +30,7 @@ pub struct PlanArgs {
 
 /// Prints it. Exit 0 also when there is something to do, unless asked otherwise; 1 when manifests are invalid.
 pub async fn run(args: PlanArgs, globals: &Globals) -> CommandResult {
-    match show(&args, globals).await {
-        Ok(changes) if changes && args.exit_code => Err(Failure::Code(2)),
-        Ok(_) => Ok(()),
-        // 2 means something else here.
-        Err(Failure::CouldNotRun(message)) if args.exit_code => {
-            Err(Failure::findings(format!("error: {message}")))
-        }
-        Err(failure) => Err(failure),
-    }
+    args.preview.ended(show(&args, globals).await)
 }
 
 /// Whether there is something to do.
@@ -62,7 +41,7 @@ async fn show(args: &PlanArgs, globals: &Globals) -> Result<bool, Failure> {
     let preview = preview::of(&looked);
     let document = PlanDocument::of(&preview, &looked.scan);
     say(&preview, globals);
-    match args.output {
+    match args.preview.output {
         Format::Text => {
             for service in &preview.services {
                 for line in service.lines() {
@@ -97,12 +76,11 @@ async fn show(args: &PlanArgs, globals: &Globals) -> Result<bool, Failure> {
             Failure::could_not_run(format!("cannot write {}: {error}", out.display()))
         })?;
         output::message(&format!(
-            "`longshore apply {} --plan {}` does exactly this, or refuses",
-            args.dir.display(),
+            "`longshore apply --plan {}` does exactly this, or refuses",
             out.display()
         ));
     }
-    if args.exit_code && !document.changes && !preview.failed.is_empty() {
+    if args.preview.exit_code && !document.changes && !preview.failed.is_empty() {
         return Err(Failure::findings(format!(
             "what the folder asks for was given up: {}",
             preview.failed.join(", ")

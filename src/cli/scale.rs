@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::edit::{Folder, Found, place, refused, told};
-use super::subject::{Subject, folder};
-use super::{CommandResult, Globals, output};
+use super::subject::{Subject, at_present, folder, or_errors};
+use super::{CommandResult, Failure, Globals, output};
+use crate::api::{Phase, ServiceSummary};
 use crate::diagnostic::SourceFile;
 use crate::manifest::edit;
 use crate::manifest::types::Kind;
@@ -34,12 +35,14 @@ pub async fn run(args: &ScaleArgs, globals: &Globals) -> CommandResult {
     let subject = Subject::parse(&args.service, globals)?;
     let folder = folder(args.dir.as_deref(), globals).await;
     if let (true, Some(count)) = (args.write, args.count) {
-        return write(&folder, &subject, count, globals);
+        let (cluster, name) = write(&folder, &subject, count, globals)?;
+        say_what_waits(&folder, &cluster, &name, globals).await;
+        return Ok(());
     }
     let loaded = super::validate::load(std::slice::from_ref(&folder));
     let all: Vec<&(ServiceSpec, Source)> = loaded.desired.all_services().collect();
-    let (spec, source) =
-        subject.among(all, |(spec, _)| (spec.cluster.as_str(), spec.name.as_str()))?;
+    let found = subject.among(all, |(spec, _)| (spec.cluster.as_str(), spec.name.as_str()));
+    let (spec, source) = or_errors(found, &loaded.diagnostics)?;
     let path = PathBuf::from(&source.file);
     let (line, column, present) = position(&path, source).unwrap_or((source.line, 1, false));
     let wanted = args
@@ -57,23 +60,62 @@ pub async fn run(args: &ScaleArgs, globals: &Globals) -> CommandResult {
             spec.desired_count
         )
     });
+    let (cluster, name) = (spec.cluster.as_str(), spec.name.as_str());
+    say_what_waits(&folder, cluster, name, globals).await;
     Ok(())
 }
 
-/// Writes the count where it stands, or on a line of its own.
-fn write(path: &Path, subject: &Subject, count: u32, globals: &Globals) -> CommandResult {
+/// Says why no task is started or stopped for another count at present, where that is so.
+async fn say_what_waits(folder: &Path, cluster: &str, name: &str, globals: &Globals) {
+    let summary = at_present(folder, cluster, name, globals).await;
+    if let Some(why) = summary.as_ref().and_then(what_waits) {
+        output::message(&why);
+    }
+}
+
+fn what_waits(summary: &ServiceSummary) -> Option<String> {
+    let name = &summary.name;
+    if let Some(asked) = &summary.suspended {
+        return Some(format!(
+            "{name} is suspended {asked}: another count has no effect before `longshore resume {name}`"
+        ));
+    }
+    if let Some(asked) = &summary.paused {
+        return Some(format!(
+            "the rollout of {} is paused {asked}: another count is taken, and tasks are started or stopped for it once \
+             `longshore rollout resume {name}` lets the rollout go on",
+            summary.revision
+        ));
+    }
+    let failed = summary.failed.as_ref()?;
+    (summary.phase == Phase::Failed).then(|| {
+        format!(
+            "{} failed, and no task of it is started, whatever the count (`longshore describe service {name}`)",
+            failed.revision
+        )
+    })
+}
+
+/// Writes the count where it stands, or on a line of its own. Returns the service's cluster and name.
+fn write(
+    path: &Path,
+    subject: &Subject,
+    count: u32,
+    globals: &Globals,
+) -> Result<(String, String), Failure> {
     let folder = Folder::read(path)?;
     let services: Vec<(&Found, String)> = folder
         .of(Kind::Service)
         .map(|found| (found, found.cluster()))
         .collect();
-    let (found, _) = subject.among(services, |(found, cluster)| (cluster, found.name()))?;
+    let (found, cluster) = subject.among(services, |(found, cluster)| (cluster, found.name()))?;
+    let key = (cluster, found.name().to_owned());
     let document = &found.document;
     let old = document.spec["desiredCount"].as_u64();
     if old == Some(count.into()) {
         let at = place(&document.file, document.value("/desiredCount"));
         output::message(&format!("{at} desiredCount is {count} already"));
-        return Ok(());
+        return Ok(key);
     }
     let (to, index) = (json!(count), found.index);
     let edited = match document.node("/desiredCount") {
@@ -97,7 +139,7 @@ fn write(path: &Path, subject: &Subject, count: u32, globals: &Globals) -> Comma
     folder.replace(&edited.file, true, globals)?;
     let old = old.map_or_else(|| "nothing".to_owned(), |old| old.to_string());
     output::line(&told(&edited, &old, &count.to_string()));
-    Ok(())
+    Ok(key)
 }
 
 /// Where desiredCount stands in the document that begins at the source's line.
@@ -118,4 +160,32 @@ fn position(path: &std::path::Path, source: &Source) -> Option<(u32, u32, bool)>
         .iter()
         .find_map(|pointer| document.key_span(pointer))?;
     Some((span.line, span.column, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_another_count_from_having_an_effect_is_told_with_what_to_say() {
+        let mut summary = ServiceSummary {
+            name: "web".to_owned(),
+            revision: "web:2".to_owned(),
+            ..ServiceSummary::default()
+        };
+        assert_eq!(what_waits(&summary), None);
+        summary.paused = Some("by ann, since now".to_owned());
+        let why = what_waits(&summary).expect("it waits");
+        assert!(
+            why.starts_with("the rollout of web:2 is paused by ann"),
+            "{why}"
+        );
+        assert!(why.contains("`longshore rollout resume web`"), "{why}");
+        summary.suspended = Some("by ann, since now".to_owned());
+        let why = what_waits(&summary).expect("it waits");
+        assert!(
+            why.ends_with("no effect before `longshore resume web`"),
+            "{why}"
+        );
+    }
 }

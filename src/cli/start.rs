@@ -1,6 +1,6 @@
 //! What `run`, `apply` and `down` share: starting a daemon in this process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,9 +22,9 @@ pub enum EngineName {
 /// Options of the commands that start a daemon.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StartArgs {
-    /// Folder of manifests
-    #[arg(default_value = "manifests", value_name = "DIR")]
-    pub dir: PathBuf,
+    /// Folder of manifests [default: manifests]
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
     /// The engine to run on
     #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
     pub engine: EngineName,
@@ -43,13 +43,18 @@ pub struct StartArgs {
 }
 
 impl StartArgs {
+    /// The folder that is meant.
+    pub fn dir(&self) -> &Path {
+        self.dir.as_deref().unwrap_or(Path::new("manifests"))
+    }
+
     /// The daemon's options.
     ///
     /// # Errors
     /// The options about the store do not fit together.
     pub fn options(&self, globals: &Globals, mode: Mode) -> Result<Options, Failure> {
         Ok(Options {
-            folder: self.dir.clone(),
+            folder: self.dir().to_owned(),
             state_dir: globals.state_dir.clone(),
             socket: globals.socket.clone(),
             engine: match self.engine {

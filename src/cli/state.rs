@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{CommandResult, Failure, Globals, output};
+use super::{CommandResult, Failure, Globals, output, subject};
 use crate::api::client::Client;
 use crate::daemon;
 use crate::store::dir::known_as;
@@ -13,9 +13,9 @@ use crate::store::redb;
 pub struct StateArgs {
     #[command(subcommand)]
     command: StateCommand,
-    /// Folder whose state it is, when --state-dir does not say
-    #[arg(long, default_value = "manifests", value_name = "DIR", global = true)]
-    dir: PathBuf,
+    /// Folder whose state it is, when --state-dir does not say [default: manifests here, else the running Longshore's]
+    #[arg(long, value_name = "DIR", global = true)]
+    dir: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -31,7 +31,8 @@ enum StateCommand {
 
 /// Asks the Longshore that runs for the folder, else reads etcd or the state's file.
 pub async fn run(args: &StateArgs, globals: &Globals) -> CommandResult {
-    let folder = known_as(&args.dir);
+    let folder = subject::folder(args.dir.as_deref(), globals).await;
+    let folder = known_as(&folder);
     let directory = daemon::state_directory(globals.state_dir.as_deref(), &folder)
         .map_err(Failure::could_not_run)?;
     let file = directory.join(redb::FILE);

@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::{Failure, Globals};
+use crate::api::ServiceSummary;
 use crate::api::client::Client;
 use crate::api::kinds::nearest;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::arn::Named;
+use crate::store::dir::known_as;
 
 /// What folder is taken where none is named.
 const FOLDER: &str = "manifests";
@@ -128,6 +131,34 @@ pub async fn folder(named: Option<&Path>, globals: &Globals) -> PathBuf {
         return PathBuf::from(status.identity.folder);
     }
     here
+}
+
+/// What was not found may be declared where something is wrong: then the failure says so, too.
+pub fn or_errors<T>(found: Result<T, Failure>, diagnostics: &[Diagnostic]) -> Result<T, Failure> {
+    let first = diagnostics.iter().find(|d| d.severity == Severity::Error);
+    match (found, first) {
+        (Err(Failure::Findings(message)), Some(first)) => Err(Failure::findings(format!(
+            "{message}\nnot everything could be taken, as {first}"
+        ))),
+        (found, _) => found,
+    }
+}
+
+/// How a service is at present, where a Longshore that runs follows the folder: whoever edits it is told what keeps the edit from
+/// having its effect.
+pub async fn at_present(
+    folder: &Path,
+    cluster: &str,
+    name: &str,
+    globals: &Globals,
+) -> Option<ServiceSummary> {
+    let client = Client::find_for(globals, Some(folder)).await.ok()?;
+    let report = client.status().await.ok()?;
+    if Path::new(&report.identity.folder) != known_as(folder) {
+        return None;
+    }
+    let mut services = report.services.into_iter();
+    services.find(|s| s.cluster.as_str() == cluster && s.name == name)
 }
 
 #[cfg(test)]

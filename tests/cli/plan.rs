@@ -123,7 +123,7 @@ fn apply_does_a_kept_plan_and_refuses_once_the_folder_has_moved() {
     let (code, _, stderr) = home.run(&["plan", "--out", "kept.json"]);
     assert_eq!(code, 0, "{stderr}");
     assert!(
-        stderr.contains("longshore apply manifests --plan kept.json"),
+        stderr.contains("longshore apply --plan kept.json"),
         "{stderr}"
     );
     home.write("web.yaml", &WEB.replace("blue", "green"));
@@ -144,6 +144,24 @@ fn apply_does_a_kept_plan_and_refuses_once_the_folder_has_moved() {
     home.write("web.yaml", WEB);
     let (code, _, stderr) = home.run(&apply);
     assert_eq!(code, 0, "{stderr}");
+    assert!(
+        !stderr.contains("supervises"),
+        "nothing is left of it: {stderr}"
+    );
+
+    // The plan says which folder it is of.
+    let other = home.path().join("other");
+    std::fs::rename(home.path().join("manifests"), &other).expect("renamed");
+    assert_eq!(home.run(&["plan", "other", "--out", "kept.json"]).0, 0);
+    let (code, _, stderr) = home.run(&apply);
+    assert_eq!(code, 0, "{stderr}");
+    std::fs::create_dir(home.path().join("third")).expect("a folder");
+    std::fs::write(home.path().join("third/web.yaml"), WEB).expect("written");
+    let mut of_another = apply.to_vec();
+    of_another.push("third");
+    let (code, _, stderr) = home.run(&of_another);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("the plan is of "), "{stderr}");
 }
 
 #[test]

@@ -122,6 +122,43 @@ fn rolled<'a>(revisions: &'a [Json], arn: &Json) -> (&'a str, String) {
     )
 }
 
+/// Why it ended as it did, where that is more than its status says: what failed, what it was gone back to, what took its place.
+fn reason(deployment: &Json, deployments: &[Json], revisions: &[Json]) -> String {
+    let text = |value: &'_ Json| value.as_str().unwrap_or_default().to_owned();
+    let said = text(&deployment["statusReason"]);
+    let said = said.trim_end_matches('.');
+    let said = match said.strip_prefix("ECS deployment ") {
+        None => said.to_owned(),
+        Some(rest) if rest.ends_with(" in progress") || rest.ends_with(" completed") => {
+            String::new()
+        }
+        Some(rest) => match (rest.split_once(" superseded by "), rest.split_once(": ")) {
+            (Some((_, by)), _) => {
+                let by = Named::parse(by).name;
+                let newer = deployments.iter().find(|other| {
+                    let arn = text(&other["serviceDeploymentArn"]);
+                    by.rsplit('/').next() == arn.rsplit('/').next()
+                });
+                let newer = newer.map(|n| rolled(revisions, &n["targetServiceRevision"]["arn"]).0);
+                format!("superseded by {}", newer.unwrap_or(by))
+            }
+            (None, Some((_, why))) => why.to_owned(),
+            (None, None) => rest.to_owned(),
+        },
+    };
+    let back = &deployment["rollback"]["serviceRevisionArn"];
+    if back.is_null() {
+        return said;
+    }
+    let (to, _) = rolled(revisions, back);
+    let to = if to.is_empty() { "what was before" } else { to };
+    match text(&deployment["status"]).as_str() {
+        "ROLLBACK_SUCCESSFUL" => format!("{said}; went back to {to}"),
+        "ROLLBACK_FAILED" => format!("{said}; {to} could not be gone back to either"),
+        _ => format!("{said}; goes back to {to}"),
+    }
+}
+
 fn table(deployments: &[Json], revisions: &[Json], wide: bool, now: Timestamp) -> Table {
     let mut header = vec!["REVISION", "STATUS", "BEGUN", "TOOK", "FAILED", "REASON"];
     if wide {
@@ -151,9 +188,7 @@ fn table(deployments: &[Json], revisions: &[Json], wide: bool, now: Timestamp) -
             (Some(failed), _) => failed.to_string(),
             (None, _) => String::new(),
         };
-        let reason = deployment["rollback"]["reason"]
-            .as_str()
-            .unwrap_or_else(|| text("statusReason"));
+        let reason = reason(deployment, deployments, revisions);
         let (revision, images) = rolled(revisions, &deployment["targetServiceRevision"]["arn"]);
         table.row(vec![
             cell(revision),
@@ -179,18 +214,24 @@ mod tests {
             |kind: &str, n: u32| format!("arn:aws:ecs:local:000000000000:{kind}/default/web/{n}");
         let deployments = [
             json!({"serviceDeploymentArn": arn("service-deployment", 2), "startedAt": 1000.0, "finishedAt": 1042.0,
-                   "status": "ROLLBACK_SUCCESSFUL", "statusReason": "rolled back",
+                   "status": "ROLLBACK_SUCCESSFUL",
+                   "statusReason": "ECS deployment circuit breaker: tasks failed to start. 3 failed, the last: exit code 1",
                    "targetServiceRevision": {"arn": arn("service-revision", 2)},
                    "deploymentCircuitBreaker": {"failureCount": 3, "threshold": 3},
-                   "rollback": {"reason": "tasks failed to start"}}),
+                   "rollback": {"reason": "ECS deployment circuit breaker: rolling back to deploymentId ecs-svc/1.",
+                                "serviceRevisionArn": arn("service-revision", 1)}}),
             json!({"serviceDeploymentArn": arn("service-deployment", 1), "startedAt": 0.0, "finishedAt": 7.0,
-                   "status": "SUCCESSFUL", "statusReason": "completed",
+                   "status": "SUCCESSFUL", "statusReason": "ECS deployment ecs-svc/1 completed.",
                    "targetServiceRevision": {"arn": arn("service-revision", 1)},
                    "deploymentCircuitBreaker": {"failureCount": 0, "threshold": 0}}),
         ];
-        let revisions = [json!({"serviceRevisionArn": arn("service-revision", 2),
+        let revisions = [
+            json!({"serviceRevisionArn": arn("service-revision", 2),
             "taskDefinition": "arn:aws:ecs:local:000000000000:task-definition/web:2",
-            "containerImages": [{"image": "web:2", "imageDigest": "sha256:0123456789abcdef"}]})];
+            "containerImages": [{"image": "web:2", "imageDigest": "sha256:0123456789abcdef"}]}),
+            json!({"serviceRevisionArn": arn("service-revision", 1),
+            "taskDefinition": "arn:aws:ecs:local:000000000000:task-definition/web:1", "containerImages": []}),
+        ];
         let text = table(
             &deployments,
             &revisions,
@@ -215,7 +256,7 @@ mod tests {
                 "60s ago",
                 "42s",
                 "3 of 3",
-                "tasks failed to start",
+                "tasks failed to start. 3 failed, the last: exit code 1; went back to web:1",
                 "web/2",
                 "web:2 (0123456789ab)"
             ]
@@ -223,15 +264,48 @@ mod tests {
         assert_eq!(
             rows[2],
             [
-                "-",
+                "web:1",
                 "SUCCESSFUL",
                 "17m ago",
                 "7s",
                 "0",
-                "completed",
+                "-",
                 "web/1",
                 "-"
             ]
+        );
+    }
+
+    #[test]
+    fn a_reason_that_only_repeats_the_status_is_left_out_and_a_successor_is_named_by_what_it_rolled_out()
+     {
+        let arn =
+            |kind: &str, n: u32| format!("arn:aws:ecs:local:000000000000:{kind}/default/web/{n}");
+        let of = |n: u32, status: &str, reason: &str| {
+            json!({"serviceDeploymentArn": arn("service-deployment", n), "status": status, "statusReason": reason,
+                   "targetServiceRevision": {"arn": arn("service-revision", n)}})
+        };
+        let deployments = [
+            of(3, "IN_PROGRESS", "ECS deployment ecs-svc/3 in progress."),
+            of(
+                2,
+                "STOPPED",
+                "ECS deployment ecs-svc/2 superseded by ecs-svc/3.",
+            ),
+            of(
+                1,
+                "STOPPED",
+                "ECS deployment ecs-svc/1 superseded by ecs-svc/9.",
+            ),
+        ];
+        let revisions = [json!({"serviceRevisionArn": arn("service-revision", 3),
+            "taskDefinition": "arn:aws:ecs:local:000000000000:task-definition/web:3"})];
+        let reasons = deployments
+            .each_ref()
+            .map(|d| reason(d, &deployments, &revisions));
+        assert_eq!(
+            reasons,
+            ["", "superseded by web:3", "superseded by ecs-svc/9"]
         );
     }
 }

@@ -1,6 +1,6 @@
 //! `longshore rollout VERB SERVICE`, and `retry`, `suspend` and `resume`: steering a service's rollouts on top of the folder.
 
-use super::client_common::{cluster_of, failure, fetch, find};
+use super::client_common::{cluster_of, failure, fetch, find, or_not_taken, user};
 use super::subject::Subject;
 use super::{CommandResult, Failure, Globals, output};
 use crate::api::ServiceSummary;
@@ -88,7 +88,8 @@ impl Service {
         let all: Vec<Document> = fetch(&client, Kind::Service, &everywhere, false).await?;
         let found = subject.among(all, |document| {
             (cluster_of(document), document.metadata.name.as_str())
-        })?;
+        });
+        let found = or_not_taken(&client, found).await?;
         Ok(Self {
             client,
             cluster: cluster_of(&found).to_owned(),
@@ -118,26 +119,6 @@ impl Service {
         output::line(&answer.message);
         Ok(())
     }
-}
-
-/// Who asks, as far as the environment or the machine's list of users says.
-fn user() -> String {
-    let named = ["SUDO_USER", "USER", "LOGNAME"]
-        .iter()
-        .filter_map(|name| std::env::var(name).ok())
-        .find(|name| !name.is_empty());
-    let id = rustix::process::getuid().as_raw().to_string();
-    let listed = || {
-        let users = std::fs::read_to_string("/etc/passwd").ok()?;
-        let mut rows = users
-            .lines()
-            .map(|row| row.split(':').collect::<Vec<&str>>());
-        let own = rows.find(|row| row.get(2) == Some(&id.as_str()))?;
-        own.first().map(|&name| name.to_owned())
-    };
-    named
-        .or_else(listed)
-        .unwrap_or_else(|| format!("user {id}"))
 }
 
 /// Does what the verb says.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::client_common::{failure, fetch, find, select, typed};
+use super::client_common::{failure, fetch, find, or_not_taken, select, typed};
 use super::output::{line, message};
 use super::{CommandResult, Failure, Globals};
 use crate::api::client::Client;
@@ -91,13 +91,14 @@ pub async fn run(args: RunTaskArgs, globals: &Globals) -> CommandResult {
     });
     if !args.overrides.is_empty() || !args.command.is_empty() {
         let definitions = fetch(&client, Kind::TaskDefinition, globals, true).await?;
-        let definition = select(Kind::TaskDefinition, definitions, &args.definition)?;
+        let definition = select(Kind::TaskDefinition, definitions, &args.definition);
+        let definition = or_not_taken(&client, definition).await?;
         let containers = overrides::Containers::of(definition[0].spec.as_ref());
         let over = overrides::read(&args.overrides, &args.command, &containers)
             .map_err(Failure::could_not_run)?;
         input["overrides"] = over;
     }
-    let answer = ask(&client, &input).await?;
+    let answer = or_not_taken(&client, ask(&client, &input).await).await?;
     let tasks: Vec<String> = answer["tasks"]
         .as_array()
         .into_iter()
