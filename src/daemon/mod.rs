@@ -37,7 +37,7 @@ mod leash;
 pub mod preview;
 mod protection;
 mod pulls;
-mod source;
+pub mod source;
 mod standby;
 mod state;
 mod takeover;

@@ -162,7 +162,7 @@ pub async fn led_here(kept: &Kept, options: &Options) {
 
 /// Everything in a store in etcd, whoever leads it.
 pub async fn listing(options: etcd::Options) -> Result<Listing, String> {
-    let store = Etcd::connect(options).await.map_err(|e| e.to_string())?;
+    let store = Etcd::look(options).await.map_err(|e| e.to_string())?;
     store.list("").await.map_err(|e| e.to_string())
 }
 

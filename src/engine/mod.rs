@@ -75,6 +75,8 @@ pub struct EngineInfo {
     pub root_dir: String,
     /// Warnings that the engine itself gives.
     pub warnings: Vec<String>,
+    /// What time it is there, as far as it says.
+    pub clock: Option<Timestamp>,
     /// Whether it runs on this very host: reached over a socket here, of this host's name, its data directory at hand.
     pub is_here: bool,
 }

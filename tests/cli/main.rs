@@ -4,8 +4,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 mod diff;
+mod doctor;
+mod not_taken;
 mod plan;
 mod set_image;
+mod steering;
 
 const BROKEN: &str = "apiVersion: longshore/v1
 kind: Service
@@ -205,13 +208,23 @@ impl<'h> Simulated<'h> {
 
     /// Waits until the service is as the folder says, and has come to rest.
     fn at_rest(&self, service: &str) {
+        self.until(&["diff", service, "--exit-code"], |(code, ..)| *code == 0);
+    }
+
+    /// Asks until the answer is as wanted; returns it.
+    fn until(
+        &self,
+        arguments: &[&str],
+        wanted: impl Fn(&(i32, String, String)) -> bool,
+    ) -> (i32, String, String) {
         for _ in 0..600 {
-            if self.ask(&["diff", service, "--exit-code"]).0 == 0 {
-                return;
+            let answer = self.ask(arguments);
+            if wanted(&answer) {
+                return answer;
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
-        panic!("{:?}", self.ask(&["diff", service]));
+        panic!("{:?}", self.ask(arguments));
     }
 
     fn ask(&self, arguments: &[&str]) -> (i32, String, String) {

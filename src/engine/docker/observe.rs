@@ -274,6 +274,7 @@ pub(super) fn info(
             .collect(),
         root_dir: info.docker_root_dir.unwrap_or_default(),
         warnings: info.warnings.unwrap_or_default(),
+        clock: time(info.system_time.as_deref()),
         is_here: false,
     }
 }

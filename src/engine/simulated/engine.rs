@@ -52,6 +52,7 @@ impl Engine for Simulated {
                 security_options: vec!["name=seccomp,profile=default".to_owned()],
                 root_dir: "/var/lib/docker".to_owned(),
                 warnings: Vec::new(),
+                clock: None,
                 is_here: false,
             })
         })

@@ -143,14 +143,21 @@ impl Failure {
     }
 
     pub(super) fn into_error(self, operation: &'static str) -> StoreError {
-        let message = match self.help() {
-            Some(help) => format!("{}. {help}", self.message),
-            None => self.message,
-        };
         StoreError::Unavailable {
             operation,
-            message,
+            message: self.to_string(),
             maybe_applied: self.maybe_applied,
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    /// What etcd said, and what to do about it where that does not say.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        match self.help() {
+            Some(help) => write!(f, ". {help}"),
+            None => Ok(()),
         }
     }
 }

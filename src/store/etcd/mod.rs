@@ -28,12 +28,14 @@ mod failure;
 pub(crate) mod fuzz;
 mod gateway;
 pub mod lead;
+mod members;
 mod tls;
 mod watch;
 mod wire;
 
 pub use address::{Options, TlsFiles, User};
 pub use lead::{Candidate, Leader, Session};
+pub use members::{Member, MemberStatus, members};
 
 use failure::Failure;
 use gateway::Gateway;
@@ -64,6 +66,23 @@ pub struct Etcd {
 impl Etcd {
     /// Connects, and refuses an etcd that is too old and a layout that is newer than this.
     pub async fn connect(options: Options) -> Result<Arc<Self>, StoreError> {
+        let store = Self::reach(options).await?;
+        store.check_format().await?;
+        Ok(Arc::new(store))
+    }
+
+    /// Connects as [`connect`](Self::connect) does, to look only: an etcd that holds nothing of ours goes on holding nothing.
+    pub async fn look(options: Options) -> Result<Arc<Self>, StoreError> {
+        let store = Self::reach(options).await?;
+        let key = store.format_key();
+        let body = json!({"key": encode(key.as_bytes())});
+        let found: Result<RangeAnswer, Failure> = store.gateway.call("kv/range", &body).await;
+        let found = found.map_err(|failure| failure.into_error("connecting to etcd"))?;
+        store.knows_format(&key, found.kvs.first())?;
+        Ok(Arc::new(store))
+    }
+
+    async fn reach(options: Options) -> Result<Self, StoreError> {
         const OPERATION: &str = "connecting to etcd";
         let failed = |failure: Failure| failure.into_error(OPERATION);
         let gateway = Gateway::new(&options).map_err(|why| failed(Failure::refused(why)))?;
@@ -74,14 +93,25 @@ impl Etcd {
                 OLDEST.0, OLDEST.1
             ))));
         }
-        let store = Self {
+        Ok(Self {
             gateway: Arc::new(gateway),
             place: options.to_string(),
             prefix: options.prefix,
             term: None,
-        };
-        store.check_format().await?;
-        Ok(Arc::new(store))
+        })
+    }
+
+    /// Whether we may write where the store is; nothing is written.
+    ///
+    /// # Errors
+    /// We may not, or etcd takes no writes.
+    pub async fn may_write(&self) -> Result<(), StoreError> {
+        let key = self.tick_key();
+        // etcd asks about all that a transaction might do, before it looks whether it is to be done.
+        let body = json!({"compare": [unchanged(&key, 0)], "success": [put(&key, b"")]});
+        self.txn(&body, "asking etcd for the right to write")
+            .await
+            .map(|_| ())
     }
 
     /// Where it is, for people: `etcd://host:2379/longshore`.
@@ -148,10 +178,14 @@ impl Etcd {
             "failure": [get(&key)],
         });
         let answer = self.txn(&body, "connecting to etcd").await?;
-        let Some(kv) = answer.kv(0) else {
+        self.knows_format(&key, answer.kv(0))
+    }
+
+    fn knows_format(&self, key: &str, found: Option<&Kv>) -> Result<(), StoreError> {
+        let Some(kv) = found else {
             return Ok(());
         };
-        let found = number(&key, kv)?;
+        let found = number(key, kv)?;
         if found > u64::from(FORMAT) {
             return Err(StoreError::NewerFormat {
                 path: format!("{} in etcd", self.prefix),

@@ -110,7 +110,7 @@ pub(super) struct Event {
 }
 
 /// A 64-bit number: text as protobuf's JSON has it, or a number.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Number {
