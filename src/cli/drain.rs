@@ -43,6 +43,10 @@ async fn set(args: &DrainArgs, status: &str, globals: &Globals) -> CommandResult
         .ecs("UpdateContainerInstancesState", &input)
         .await
         .map_err(failure)?;
+    let elsewhere = match status {
+        "DRAINING" => takes_tasks(&client, &cluster, globals).await?,
+        _ => true,
+    };
     let list = |member: &str| answer[member].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     for instance in list("containerInstances") {
@@ -54,9 +58,12 @@ async fn set(args: &DrainArgs, status: &str, globals: &Globals) -> CommandResult
         message(&match status {
             "ACTIVE" => format!("{name} takes tasks"),
             _ if left == 0 => format!("{name} is drained: no task is on it"),
-            _ => format!(
+            _ if elsewhere => format!(
                 "{name} takes no new tasks; {left} are on it, and those of services are replaced elsewhere (longshore describe \
 instance {name})"
+            ),
+            _ => format!(
+                "{name} takes no new tasks; {left} are on it, and stay: cluster {cluster} has no other instance that takes any"
             ),
         });
     }
@@ -83,6 +90,21 @@ instance {name})"
         })
         .collect();
     Err(Failure::findings(said.join("\n")))
+}
+
+/// Whether any instance of the cluster still takes tasks.
+async fn takes_tasks(
+    client: &crate::api::client::Client,
+    cluster: &str,
+    globals: &Globals,
+) -> Result<bool, Failure> {
+    let all = fetch(client, Kind::ContainerInstance, globals, false).await?;
+    let of_cluster = all
+        .iter()
+        .filter(|document| text_of(&document.status, "cluster") == cluster);
+    Ok(of_cluster
+        .filter(|document| document.status["connected"] == true)
+        .any(|document| text_of(&document.status, "status") == "ACTIVE"))
 }
 
 /// The one cluster that has all of them.

@@ -170,6 +170,9 @@ fn standing_out(documents: &[Document]) -> Vec<String> {
             if KINDS.contains(&kind) {
                 let message = condition["message"].as_str().unwrap_or_default();
                 let (cluster, name) = (cluster_of(document), &document.metadata.name);
+                // An event's sentence begins with the service's name, which stands before it already.
+                let named = format!("(service {name}) ");
+                let message = message.strip_prefix(&named).unwrap_or(message);
                 lines.push(format!("{cluster}/{name}: {message}"));
             }
         }

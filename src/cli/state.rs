@@ -51,6 +51,14 @@ pub async fn run(args: &StateArgs, globals: &Globals) -> CommandResult {
         ),
         None => None,
     };
+    if running.is_none() && listing.is_none() && !file.exists() {
+        return Err(Failure::could_not_run(format!(
+            "there is no state of {} in {}: no Longshore has run for it here. Name its folder with --dir, or the directory with \
+             --state-dir",
+            folder.display(),
+            directory.display()
+        )));
+    }
     match &args.command {
         StateCommand::Backup { file: to } => {
             let to = std::path::absolute(to).map_err(Failure::could_not_run)?;

@@ -112,7 +112,7 @@ pub fn candidates<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Strin
     known.dedup();
     match nearest(name, known.iter().copied()) {
         Some(near) => format!("; did you mean {near}?"),
-        None if known.is_empty() => "; there is none".to_owned(),
+        None if known.is_empty() => ", and no other either".to_owned(),
         None if known.len() > 20 => String::new(),
         None => format!("; there is {}", known.join(", ")),
     }

@@ -33,9 +33,7 @@ pub(super) fn folder(findings: &mut Findings, dir: &Path, diagnostics: &[Diagnos
         None => findings.good("folder", format!("{} sends events", dir.display())),
     }
     let errors = diagnostics.iter();
-    let errors: Vec<&Diagnostic> = errors
-        .filter(|d| d.severity == Severity::Error)
-        .collect();
+    let errors: Vec<&Diagnostic> = errors.filter(|d| d.severity == Severity::Error).collect();
     match errors.first() {
         None => findings.good(
             "manifests",

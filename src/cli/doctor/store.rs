@@ -7,7 +7,7 @@ use crate::api::LeaderStatus;
 use crate::cli::client_common::now;
 use crate::daemon::source;
 use crate::store::dir::known_as;
-use crate::store::{Claimant, Etcd, Meta, Store as _, claim, etcd, keys};
+use crate::store::{ClaimError, Claimant, Etcd, Meta, Store as _, claim, etcd, keys};
 
 /// Looks at it, and writes nothing into it.
 pub(super) async fn check(findings: &mut Findings, options: etcd::Options, dir: &Path) {
@@ -166,7 +166,12 @@ fn whose(findings: &mut Findings, meta: &Meta, folder: &str) {
         ),
         Err(error) => findings.bad(
             "store's content",
-            error.to_string(),
+            match error {
+                ClaimError::OtherFolder { stored, ours } => {
+                    format!("of copies of {stored}, and this folder is a copy of {ours}")
+                }
+                other => other.to_string(),
+            },
             "a store belongs to one folder; another has a prefix of its own (--store etcd://HOST/PREFIX), or --source says what both are \
              copies of",
         ),
