@@ -51,10 +51,10 @@ pub struct RunTaskArgs {
     /// How many tasks, up to 10
     #[arg(long, default_value_t = 1, value_name = "N")]
     count: u32,
-    /// What to change for these tasks: a file with ECS's overrides (JSON or YAML, - for stdin), or NAME=VALUE for a variable,
-    /// command=, cpu=, memory=, memoryReservation=, env.NAME=; CONTAINER. in front for another container than the essential
-    /// one, task. for the task
-    #[arg(long, num_args = 1.., value_name = "FILE|KEY=VALUE")]
+    /// What to change for these tasks: ECS's overrides as JSON or in a file (JSON or YAML, - for stdin), or NAME=VALUE for a
+    /// variable, command=, cpu=, memory=, memoryReservation=, env.NAME=; CONTAINER. in front for another container than the
+    /// essential one, task. for the task
+    #[arg(long, num_args = 1.., value_name = "JSON|FILE|KEY=VALUE")]
     overrides: Vec<String>,
     /// Show what they write, and end as they do
     #[arg(short, long)]

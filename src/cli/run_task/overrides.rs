@@ -42,17 +42,22 @@ pub fn read(
 ) -> Result<Value, String> {
     let mut overrides = json!({});
     for text in given {
+        // As `aws ecs run-task` takes it.
+        let inline = text.trim_start().starts_with('{');
         match text.split_once('=') {
-            Some((key, value)) if !Path::new(text).exists() => {
+            Some((key, value)) if !inline && !Path::new(text).exists() => {
                 assign(&mut overrides, key, value, containers)?;
             }
             _ => {
                 if overrides != json!({}) {
                     return Err(format!(
-                        "--overrides {text}: a file comes first, and only one"
+                        "--overrides {text}: JSON or a file comes first, and only one of them"
                     ));
                 }
-                overrides = file(text)?;
+                overrides = match inline {
+                    true => object(text, text)?,
+                    false => file(text)?,
+                };
             }
         }
     }
@@ -69,8 +74,13 @@ fn file(name: &str) -> Result<Value, String> {
         path => std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text)),
     };
     read.map_err(|error| format!("--overrides {name}: {error}"))?;
+    object(name, &text)
+}
+
+/// ECS's overrides, as JSON or YAML.
+fn object(name: &str, text: &str) -> Result<Value, String> {
     let value: Value =
-        serde_yaml::from_str(&text).map_err(|error| format!("--overrides {name}: {error}"))?;
+        serde_yaml::from_str(text).map_err(|error| format!("--overrides {name}: {error}"))?;
     if !value.is_object() {
         return Err(format!(
             "--overrides {name}: write an object, for example {{\"containerOverrides\": [{{\"name\": \"main\", \"command\": [\"true\"]}}]}}"
@@ -244,6 +254,28 @@ mod tests {
             of(&["nowhere.json"], &[])
                 .unwrap_err()
                 .starts_with("--overrides nowhere.json: ")
+        );
+    }
+
+    #[test]
+    fn ecss_json_may_stand_on_the_command_line_itself() {
+        let json =
+            r#"{"cpu": "256", "containerOverrides": [{"name": "main", "command": ["a=b"]}]}"#;
+        assert_eq!(
+            of(&[json, "MONTH=05"], &[]).unwrap(),
+            json!({"cpu": "256", "containerOverrides": [
+                {"name": "main", "command": ["a=b"], "environment": [{"name": "MONTH", "value": "05"}]}
+            ]})
+        );
+        assert!(
+            of(&["MONTH=05", json], &[])
+                .unwrap_err()
+                .contains("comes first")
+        );
+        assert!(
+            of(&["{no"], &[])
+                .unwrap_err()
+                .starts_with("--overrides {no: ")
         );
     }
 
