@@ -165,6 +165,12 @@ impl FolderStatus {
             let reason = self.pruning_withheld.as_ref()?;
             return Some(format!("nothing is removed: {reason}"));
         };
+        if first.file == folder {
+            return Some(format!(
+                "{}; nothing is removed because of that",
+                first.message
+            ));
+        }
         Some(match self.errors().count() {
             1 => {
                 format!("{folder} has an error, and the file that it is in was not taken: {first}")
@@ -438,5 +444,50 @@ impl std::ops::Deref for Serving {
 
     fn deref(&self) -> &ApiContext {
         &self.context
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_taken_is_told_with_its_place_or_as_the_folders_own() {
+        let error = |file: &str, severity: &str| FolderDiagnostic {
+            severity: severity.to_owned(),
+            file: file.to_owned(),
+            line: 7,
+            column: 3,
+            message: "it is wrong".to_owned(),
+            ..FolderDiagnostic::default()
+        };
+        let of = |diagnostics: Vec<FolderDiagnostic>| {
+            let status = FolderStatus {
+                diagnostics,
+                ..FolderStatus::default()
+            };
+            status.not_taken("/m")
+        };
+        assert_eq!(of(vec![error("a.yaml", "warning")]), None);
+        assert_eq!(
+            of(vec![error("a.yaml", "error")]).as_deref(),
+            Some(
+                "/m has an error, and the file that it is in was not taken: a.yaml:7:3: it is wrong"
+            )
+        );
+        let two = of(vec![error("a.yaml", "error"), error("b.yaml", "error")]);
+        assert!(two.is_some_and(|two| two.starts_with("/m has 2 errors, ")));
+        assert_eq!(
+            of(vec![error("/m", "error")]).as_deref(),
+            Some("it is wrong; nothing is removed because of that")
+        );
+        let kept = FolderStatus {
+            pruning_withheld: Some("it declares nothing any more".to_owned()),
+            ..FolderStatus::default()
+        };
+        assert_eq!(
+            kept.not_taken("/m").as_deref(),
+            Some("nothing is removed: it declares nothing any more")
+        );
     }
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use longshore::api::documents::{
     ClusterStatus, Document, InstanceStatusDoc, ServiceStatusDoc, TaskStatusDoc,
 };
-use longshore::api::{InstanceTrouble, Phase};
 use longshore::api::server::ManifestQuery;
+use longshore::api::{InstanceTrouble, Phase};
 use longshore::diagnostic::{Diagnostic, Severity};
 use longshore::manifest::load::{LastGood, LoadOptions, load};
 use longshore::manifest::source;
