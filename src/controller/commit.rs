@@ -492,7 +492,7 @@ impl<'a> Draft<'a> {
     /// Removes the service's events, and its record once nothing else of it is left.
     fn forget(&mut self) {
         let (cluster, service) = &self.inputs.key;
-        let room = crate::store::MAX_OPS.saturating_sub(self.txn.len() + 10);
+        let room = self.txn.limits().ops.saturating_sub(self.txn.len() + 10);
         for seq in self.inputs.events.keys().take(room) {
             self.delete(keys::event(cluster, service, *seq));
         }

@@ -8,14 +8,14 @@ use super::commit::Tasks;
 use super::decision::Plan;
 use super::observe::TaskView;
 use super::placement::InstanceView;
-use super::plan::{Definition, MOST_DECISIONS, PlanInput, plan};
+use super::plan::{Definition, PlanInput, most_decisions, plan};
 use crate::model::{
     Booked, ClusterName, ClusterSpec, Desired, DesiredStatus, Family, Instance, InstanceDesired,
     InstanceId, PlacementConstraint, Query, Reserved, RevisionRef, ServiceEvent, ServiceName,
     ServiceOverrides, ServiceRecord, ServiceSpec, ServiceStatus, SpecHash, TaskSpec, Timestamp,
 };
 use crate::store::state::{ServiceKey, TaskEntry};
-use crate::store::{Revision, State, Stored};
+use crate::store::{Epoch, Revision, State, Stored};
 
 /// A revision with what it resolves to.
 #[derive(Debug, Clone, PartialEq)]
@@ -270,9 +270,9 @@ impl Inputs {
         &self.key.1
     }
 
-    /// The plan that is recorded next.
-    pub fn plan(&self, now: Timestamp) -> Plan {
-        self.plan_at_most(MOST_DECISIONS, now)
+    /// The plan that is recorded next in the name of `epoch`.
+    pub fn plan(&self, epoch: &Epoch, now: Timestamp) -> Plan {
+        self.plan_at_most(most_decisions(epoch.limits), now)
     }
 
     /// The plan of so many decisions at most.

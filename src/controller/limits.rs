@@ -1,7 +1,8 @@
 //! What holds when there is much of something: tasks, failures, what is booked. Costs are counted, not timed.
 
+use super::testing::MOST_DECISIONS;
 use super::testing::{World, task_spec, with_health_check, with_port, work};
-use super::{Decision, MOST_DECISIONS, retention};
+use super::{Decision, retention};
 use crate::model::{
     DesiredStatus, HealthStatus, LastStatus, NoticeKind, Protocol, Reservation, Reserved,
     Resources, SchedulingStrategy, TaskId,
@@ -184,7 +185,10 @@ fn an_instance_takes_no_more_tasks_than_its_books_can_hold_in_one_commit() {
     let reserved = &mut world.instances.get_mut("local").expect("local").2;
     reserved.0.insert(id, held(most));
     let bytes = serde_json::to_vec(&*reserved).expect("JSON").len();
-    assert!(bytes + (200 << 10) < crate::store::MAX_BYTES, "{bytes}");
+    assert!(
+        bytes + (200 << 10) < crate::store::Limits::SHARED.bytes,
+        "{bytes}"
+    );
     let plan = world.plan();
     assert!(plan.decisions.is_empty());
     assert!(

@@ -69,7 +69,7 @@ pub use drain::DrainError;
 pub use observe::{Phase, TaskView, standing};
 pub use overrides::{RolloutError, RolloutOutcome};
 pub use placement::InstanceView;
-pub use plan::{Definition, MOST_DECISIONS, PlanInput, plan};
+pub use plan::{Definition, PlanInput, most_decisions, plan};
 pub use preview::{Course, FORESEEN, ServicePreview, Step, preview};
 pub use protection::protection;
 pub use registry::{Registered, register};

@@ -18,6 +18,7 @@ use crate::model::{
     ServiceName, ServiceOverrides, ServiceRecord, ServiceSpec, SpecHash, StopCode, TaskId,
     TaskRecord, TaskSpec, TaskStatus, Timestamp,
 };
+use crate::store::Limits;
 
 /// After that long something that lasts is said again (semantics §4.29).
 const SAY_AGAIN: Duration = Duration::from_secs(6 * 60 * 60);
@@ -25,9 +26,19 @@ const SAY_AGAIN: Duration = Duration::from_secs(6 * 60 * 60);
 /// Most events of one plan: when everything fails at once, each task need not be heard.
 const MOST_EVENTS: usize = 20;
 
+/// Most decisions of one plan, wherever it is to be recorded.
+const MOST_OF_A_PLAN: usize = 600;
+
 /// Most decisions of one plan that is to be recorded: about as many as one commit takes. What is left is for the next plan,
 /// so that a record and its events never speak of what is not recorded with them.
-pub const MOST_DECISIONS: usize = 90;
+pub const fn most_decisions(limits: Limits) -> usize {
+    let fit = limits.ops / 10 * 9;
+    if fit < MOST_OF_A_PLAN {
+        fit
+    } else {
+        MOST_OF_A_PLAN
+    }
+}
 
 /// A registered revision: what a service is to run.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +78,7 @@ pub struct PlanInput<'a> {
     pub watching_since: Timestamp,
     /// The present instant.
     pub now: Timestamp,
-    /// The most decisions it may make, at least one: [`MOST_DECISIONS`] where they are to be recorded.
+    /// The most decisions it may make, at least one: [`most_decisions`] where they are to be recorded.
     pub most: usize,
 }
 

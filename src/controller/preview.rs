@@ -12,7 +12,7 @@ use crate::model::{
     floor_percent,
 };
 use crate::store::state::{InstanceKey, ServiceKey};
-use crate::store::{Epoch, Revision, State};
+use crate::store::{Epoch, Limits, Revision, State};
 
 mod foresee;
 
@@ -60,6 +60,7 @@ pub fn preview(desired: &Arc<Desired>, state: &State, now: Timestamp) -> Vec<Ser
     let nobody = Epoch {
         name: String::new(),
         number: 0,
+        limits: Limits::EMBEDDED,
     };
     let (targets, _) = registrar::register(state, desired, &nobody, now);
     let mut booked: BTreeMap<InstanceKey, Reserved> = BTreeMap::new();

@@ -12,7 +12,7 @@ use crate::model::{
     TaskDefinitionRecord, Timestamp,
 };
 use crate::store::state::{InstanceEntry, InstanceKey, seen};
-use crate::store::{Epoch, MAX_BYTES, MAX_OPS, State, Txn, keys};
+use crate::store::{Epoch, State, Txn, keys};
 
 /// What `desired` comes down to, and what has to be written before services may follow it.
 pub(super) fn register(
@@ -241,7 +241,7 @@ fn packed(parts: Vec<Txn>, epoch: &Epoch) -> Vec<Txn> {
     let mut all = Vec::new();
     let mut open = Txn::new(epoch);
     for part in parts {
-        let fits = open.len() + part.len() <= MAX_OPS && open.bytes() + part.bytes() <= MAX_BYTES;
+        let fits = open.has_room(part.len(), part.bytes());
         if fits || open.is_empty() {
             open = open.and(part);
         } else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::placement::InstanceView;
-use super::plan::MOST_DECISIONS;
+use super::plan::most_decisions;
 use super::{Decision, Definition, Plan, PlanInput, TaskView, plan};
 use crate::model::{
     ClusterName, ClusterSpec, ContainerSpec, ContainerStatus, DesiredStatus, HealthCheck,
@@ -13,6 +13,10 @@ use crate::model::{
     Reserved, Resources, RevisionRef, SchedulingStrategy, ServiceOverrides, ServiceRecord,
     ServiceSpec, StopCode, StopOrder, TaskId, TaskRecord, TaskSpec, TaskStatus, Timestamp,
 };
+use crate::store::Limits;
+
+/// Most decisions of a plan here: what every store takes.
+pub const MOST_DECISIONS: usize = most_decisions(Limits::SHARED);
 
 /// How much was looked at, by this thread: tasks once each time they are gone through, and instances once each time a task is
 /// tried there. What a test says of costs, it says in these.

@@ -192,14 +192,14 @@ impl Controller {
                 false => self.booking.try_lock().ok(),
             };
             let mut inputs = read();
-            let mut plan = inputs.plan(now);
+            let mut plan = inputs.plan(&self.epoch, now);
             books = commit::books(&inputs, &plan);
             if !books {
                 booking = None;
             } else if booking.is_none() {
                 booking = Some(self.booking.lock().await);
                 inputs = read();
-                plan = inputs.plan(now);
+                plan = inputs.plan(&self.epoch, now);
             }
             let recording = commit::record(&inputs, plan, &self.epoch, self.ids.as_ref(), now);
             let plan = recording.plan;

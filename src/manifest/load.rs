@@ -8,25 +8,27 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::document::{self, Document, labels_of};
+use super::document::{Document, labels_of};
 use super::resolve;
 use super::rules::cross::{self, Definition, Engines, Subject};
 use super::rules::{self};
 use super::shape;
-use super::source::{FileContent, FolderState, Scan};
-use super::types::{Cluster, Kind, Service, TaskDefinition};
-use super::yaml;
+use super::source::{FolderState, Scan};
+use super::types::{Cluster, Kind, TaskDefinition};
 use crate::diagnostic::{Diagnostic, Severity, SourceFile};
 use crate::model::{
     ClusterName, ClusterSpec, Desired, Family, RegisteredDefinition, ServiceName, Source,
     Timestamp, hex_sha256,
 };
 
+mod reading;
 mod references;
+
+use reading::{Entry, Reading, Typed, read, read_all, typed};
+
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -122,41 +124,15 @@ pub struct Loaded {
     pub pruning: Pruning,
 }
 
-/// A document's spec as its type.
-enum Typed {
-    Cluster(Box<Cluster>),
-    TaskDefinition(Box<TaskDefinition>),
-    Service(Box<Service>),
-}
-
-/// A document with what was made of it.
-struct Entry {
-    document: Document,
-    /// None where its shape is wrong.
-    typed: Option<Typed>,
-    /// None where its name is wrong.
-    key: Option<ResourceKey>,
-    /// Whether it has no error of its own.
-    sound: bool,
-}
-
 /// Loads a scan.
 pub fn load(scan: &Scan, last_good: &LastGood, options: &LoadOptions) -> Loaded {
     let mut found = scan.diagnostics();
-    let mut entries = Vec::new();
-    // Files of which not every document is known: with their text where that could be taken apart into documents, so that a
-    // resource that it does not name is not in it.
-    let mut opaque: Vec<Option<Arc<SourceFile>>> = Vec::new();
-    for content in scan.files.values() {
-        match content {
-            FileContent::Problem(_) => opaque.push(None),
-            FileContent::Text(file) => match read_file(file, &mut entries, &mut found) {
-                Known::All => {}
-                Known::Some => opaque.push(Some(Arc::clone(file))),
-                Known::Unparsed => opaque.push(None),
-            },
-        }
-    }
+    let Reading {
+        entries,
+        opaque,
+        found: of_files,
+    } = read_all(scan);
+    found.extend(of_files);
     let mut at_fault = references::check(&entries, &opaque, last_good, &mut found);
     at_fault.extend(
         found
@@ -177,98 +153,6 @@ pub fn load(scan: &Scan, last_good: &LastGood, options: &LoadOptions) -> Loaded 
         pruning,
     }
     .settle(scan.hash(), options)
-}
-
-/// How much is known of what a file declares.
-enum Known {
-    /// Each of its documents.
-    All,
-    /// Not of each document what it is.
-    Some,
-    /// It is no YAML, so that there may be anything in it.
-    Unparsed,
-}
-
-/// Reads a file's documents.
-fn read_file(
-    file: &Arc<SourceFile>,
-    entries: &mut Vec<Entry>,
-    found: &mut Vec<Diagnostic>,
-) -> Known {
-    let parsed = yaml::parse(file);
-    let mut known = Known::All;
-    if parsed
-        .diagnostics
-        .iter()
-        .any(|d| d.severity == Severity::Error)
-    {
-        known = Known::Unparsed;
-    }
-    found.extend(parsed.diagnostics);
-    for (index, root) in parsed.documents.into_iter().enumerate() {
-        let before = found.len();
-        let documents = document::read(file, root, found);
-        if documents.is_empty() && matches!(known, Known::All) {
-            known = Known::Some;
-        }
-        for document in documents {
-            // One envelope is one document, so what was found reading it is about it; of the several in one answer of
-            // `describe-…`, each is judged by itself.
-            let before = if document.plain { found.len() } else { before };
-            let (typed, shaped) = check(&document, found);
-            let key = key_of(&document);
-            let sound = shaped
-                && key.is_some()
-                && !parsed.broken.contains(&index)
-                && found[before..]
-                    .iter()
-                    .all(|d| d.severity != Severity::Error);
-            entries.push(Entry {
-                document,
-                typed,
-                key,
-                sound,
-            });
-        }
-    }
-    known
-}
-
-/// Checks one document by itself. Its type, where it can be had, and whether its shape is right.
-fn check(document: &Document, found: &mut Vec<Diagnostic>) -> (Option<Typed>, bool) {
-    let damage = shape::check(document, found);
-    rules::fate::check(document, found);
-    let spec = damage.as_ref().map_or(&document.spec, |d| &d.mended);
-    let typed = typed(document.kind, spec);
-    let mut broken = Vec::new();
-    match &typed {
-        Some(Typed::Cluster(cluster)) => rules::cluster::check(document, cluster, &mut broken),
-        Some(Typed::Service(service)) => rules::service::check(document, service, &mut broken),
-        Some(Typed::TaskDefinition(definition)) => {
-            rules::check_task_definition(document, definition, &mut broken);
-        }
-        None => {}
-    }
-    // What follows from the damage alone is not another mistake.
-    if let Some(damage) = &damage {
-        broken.retain(|diagnostic| damage.spares(document, diagnostic));
-    }
-    found.extend(broken);
-    (typed, damage.is_none())
-}
-
-fn read<T: DeserializeOwned>(spec: &Json) -> Option<T> {
-    T::deserialize(spec).ok()
-}
-
-fn key_of(document: &Document) -> Option<ResourceKey> {
-    Some(ResourceKey {
-        kind: document.kind,
-        cluster: (document.kind == Kind::Service).then(|| {
-            resolve::cluster_reference(document.spec.get("cluster").and_then(Json::as_str))
-        }),
-        name: document.name.clone()?,
-    })
 }
 
 fn pruning(
@@ -536,14 +420,6 @@ fn desired(
 /// Reads a spec that was good once. A member that this version does not know is left out: what runs goes on running.
 fn remembered(kind: Kind, spec: &Json) -> Option<Typed> {
     typed(kind, spec).or_else(|| typed(kind, &shape::mended(kind, spec)))
-}
-
-fn typed(kind: Kind, spec: &Json) -> Option<Typed> {
-    match kind {
-        Kind::Cluster => read(spec).map(Box::new).map(Typed::Cluster),
-        Kind::TaskDefinition => read(spec).map(Box::new).map(Typed::TaskDefinition),
-        Kind::Service => read(spec).map(|service| Typed::Service(Box::new(service))),
-    }
 }
 
 fn add(desired: &mut Desired, key: &ResourceKey, document: &LastGoodDoc, typed: &Typed) {

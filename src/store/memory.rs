@@ -8,7 +8,8 @@ use async_trait::async_trait;
 pub use super::history::Capacity;
 use super::history::History;
 use super::{
-    Change, Commit, Epoch, Guard, Item, Listing, Op, Revision, Store, StoreError, Watch, typed,
+    Change, Commit, Epoch, Guard, Item, Limits, Listing, Op, Revision, Store, StoreError, Watch,
+    typed,
 };
 
 /// A store that lives as long as this value.
@@ -16,6 +17,7 @@ use super::{
 pub struct Memory {
     tree: Mutex<Tree>,
     history: History,
+    limits: Limits,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +44,15 @@ impl Memory {
         Self {
             tree: Mutex::default(),
             history: History::new(0, capacity),
+            limits: Limits::SHARED,
+        }
+    }
+
+    /// An empty store that takes so much in one commit; without it, only what every store takes.
+    pub fn with_limits(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
         }
     }
 
@@ -111,6 +122,7 @@ impl Store for Memory {
         Ok(Epoch {
             name: name.to_owned(),
             number: *number,
+            limits: self.limits,
         })
     }
 
@@ -120,7 +132,7 @@ impl Store for Memory {
         guards: &[Guard],
         ops: Vec<Op>,
     ) -> Result<Revision, StoreError> {
-        typed::check_size(guards, &ops)?;
+        typed::check_size(self.limits, guards, &ops)?;
         let mut tree = self.tree();
         tree.check(epoch, guards)?;
         if let Some(commit) = tree.apply(ops) {

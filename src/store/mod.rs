@@ -10,8 +10,8 @@
 //! * A [`Store::watch`] delivers every commit after the revision it is given, in order and each in one piece, so that a
 //!   reader never sees half of one; or it says [`WatchEvent::Compacted`]: then list again and watch from that listing's
 //!   revision.
-//! * Keys are `/`-separated UTF-8; prefixes match by bytes. At most [`MAX_OPS`] operations and [`MAX_BYTES`] of values in
-//!   one commit (etcd's limits).
+//! * Keys are `/`-separated UTF-8; prefixes match by bytes. What fits into one commit is said by [`Epoch::limits`]: nothing may
+//!   need more than [`Limits::SHARED`], which every store takes; more at once is only quicker.
 //!
 //! In reading order: [`keys`] (what is kept where), [`typed`] (building commits), [`state`] and [`view`] (the tree in
 //! memory, typed, kept up to date), [`dir`] and [`mod@meta`] (where a store is and whose), then the stores themselves.
@@ -45,10 +45,27 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::Stream;
 
-/// Most guards plus operations in one commit (etcd's `--max-txn-ops` default is 128).
-pub const MAX_OPS: usize = 100;
-/// Most bytes of keys and values in one commit (etcd's request limit is 1.5 MiB).
-pub const MAX_BYTES: usize = 1 << 20;
+/// What a store takes in one commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Most guards plus operations.
+    pub ops: usize,
+    /// Most bytes of keys and values.
+    pub bytes: usize,
+}
+
+impl Limits {
+    /// What every store takes: etcd's `--max-txn-ops` is 128 and its request limit 1.5 MiB by default.
+    pub const SHARED: Self = Self {
+        ops: 100,
+        bytes: 1 << 20,
+    };
+    /// What a store in this process takes. Bounded, so that nobody waits long for a commit.
+    pub const EMBEDDED: Self = Self {
+        ops: 2_000,
+        bytes: 8 << 20,
+    };
+}
 
 /// A point in the store's history. 0 is before anything was written.
 pub type Revision = u64;
@@ -63,6 +80,8 @@ pub struct Epoch {
     pub name: String,
     /// Rises by one with every acquisition of `name`.
     pub number: u64,
+    /// What the store that gave it takes in one commit.
+    pub limits: Limits,
 }
 
 /// What must hold for a commit to be applied.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Epoch, Guard, MAX_BYTES, MAX_OPS, Op, Revision, SharedStore, StoreError};
+use super::{Epoch, Guard, Limits, Op, Revision, SharedStore, StoreError};
 
 /// A commit being put together.
 ///
@@ -94,32 +94,38 @@ impl Txn {
         self.ops.is_empty() && self.unwritable.is_none()
     }
 
-    /// Guards plus operations so far; at most [`MAX_OPS`] can be committed.
+    /// Guards plus operations so far; at most its store's [`Limits::ops`] can be committed.
     pub fn len(&self) -> usize {
         self.guards.len() + self.ops.len()
     }
 
-    /// Bytes of keys and values so far; at most [`MAX_BYTES`] can be committed.
+    /// Bytes of keys and values so far; at most its store's [`Limits::bytes`] can be committed.
     pub fn bytes(&self) -> usize {
         size(&self.guards, &self.ops)
     }
 
-    /// Whether a store takes this in one commit.
+    /// What its store takes in one commit.
+    pub fn limits(&self) -> Limits {
+        self.epoch.limits
+    }
+
+    /// Whether its store takes this in one commit.
     pub fn fits(&self) -> bool {
-        check_size(&self.guards, &self.ops).is_ok()
+        check_size(self.limits(), &self.guards, &self.ops).is_ok()
     }
 
     /// Of `count` parts that this is made of and that are about alike, how many a store takes in one commit.
     pub fn share_that_fits(&self, count: usize) -> usize {
         let share = |limit: usize, size: usize| count * limit / size.max(1);
-        share(MAX_OPS, self.len())
-            .min(share(MAX_BYTES, self.bytes()))
+        let Limits { ops, bytes } = self.limits();
+        share(ops, self.len())
+            .min(share(bytes, self.bytes()))
             .min(count)
     }
 
     /// Whether so many guards and operations with so many bytes more would still fit.
     pub fn has_room(&self, ops: usize, bytes: usize) -> bool {
-        self.len() + ops <= MAX_OPS && self.bytes() + bytes <= MAX_BYTES
+        self.len() + ops <= self.limits().ops && self.bytes() + bytes <= self.limits().bytes
     }
 
     /// The operations so far, in the order they were added.
@@ -132,7 +138,7 @@ impl Txn {
         if let Some((key, message)) = self.unwritable {
             return Err(StoreError::Corrupt { key, message });
         }
-        check_size(&self.guards, &self.ops)?;
+        check_size(self.limits(), &self.guards, &self.ops)?;
         store.commit(&self.epoch, &self.guards, self.ops).await
     }
 }
@@ -162,10 +168,10 @@ impl Guard {
     }
 }
 
-/// Refuses a commit above [`MAX_OPS`] or [`MAX_BYTES`], so that every store has the same limits.
-pub(super) fn check_size(guards: &[Guard], ops: &[Op]) -> Result<(), StoreError> {
+/// Refuses a commit above its store's limits.
+pub(super) fn check_size(limits: Limits, guards: &[Guard], ops: &[Op]) -> Result<(), StoreError> {
     let (count, bytes) = (guards.len() + ops.len(), size(guards, ops));
-    if count > MAX_OPS || bytes > MAX_BYTES {
+    if count > limits.ops || bytes > limits.bytes {
         return Err(StoreError::TooLarge { ops: count, bytes });
     }
     Ok(())

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use longshore::store::{
-    Change, Commit, Epoch, Guard, Item, MAX_BYTES, MAX_OPS, Op, Revision, SharedStore, StoreError,
-    Watch, WatchEvent,
+    Change, Commit, Epoch, Guard, Item, Limits, Op, Revision, SharedStore, StoreError, Watch,
+    WatchEvent,
 };
 
 use crate::Fixture;
@@ -24,7 +24,10 @@ macro_rules! all_cases {
         $each!($fixture, an_epoch_that_was_never_given_is_refused);
         $each!($fixture, prefixes_match_by_bytes);
         $each!($fixture, any_bytes_are_kept_as_they_are);
-        $each!($fixture, the_limits_are_the_same_everywhere);
+        $each!(
+            $fixture,
+            a_commit_is_bounded_and_takes_at_least_what_every_store_does
+        );
         $each!(
             $fixture,
             a_watch_delivers_commits_whole_and_only_under_its_prefix
@@ -279,6 +282,7 @@ pub async fn an_epoch_that_was_never_given_is_refused<F: Fixture>(f: F) {
         let epoch = Epoch {
             name: name.to_owned(),
             number,
+            limits: Limits::SHARED,
         };
         let refused = store.commit(&epoch, &[], vec![put("a", "1")]).await;
         assert!(
@@ -359,36 +363,38 @@ pub async fn any_bytes_are_kept_as_they_are<F: Fixture>(f: F) {
     assert_eq!(watched, expected);
 }
 
-pub async fn the_limits_are_the_same_everywhere<F: Fixture>(f: F) {
+pub async fn a_commit_is_bounded_and_takes_at_least_what_every_store_does<F: Fixture>(f: F) {
     let store = f.store();
     let epoch = holder(&store).await;
-    let keys = |count: usize| (0..count).map(|n| format!("k{n:03}"));
-    let half = MAX_OPS / 2;
+    let Limits { ops: most, bytes } = epoch.limits;
+    assert!(most >= Limits::SHARED.ops && bytes >= Limits::SHARED.bytes);
+    let keys = |count: usize| (0..count).map(|n| format!("k{n:04}"));
+    let half = most / 2;
     let guards: Vec<Guard> = keys(half).map(Guard::Absent).collect();
     let ops = |count: usize| keys(count).map(|key| Op::Put(key, b"1".to_vec())).collect();
     let too_many = store.commit(&epoch, &guards, ops(half + 1)).await;
     assert!(
-        matches!(too_many, Err(StoreError::TooLarge { ops, .. }) if ops == MAX_OPS + 1),
+        matches!(too_many, Err(StoreError::TooLarge { ops, .. }) if ops == most + 1),
         "{too_many:?}"
     );
-    let too_big = vec![Op::Put("k".to_owned(), vec![b'x'; MAX_BYTES])];
+    let too_big = vec![Op::Put("k".to_owned(), vec![b'x'; bytes])];
     let too_big = store.commit(&epoch, &[], too_big).await;
     assert!(
-        matches!(too_big, Err(StoreError::TooLarge { bytes, .. }) if bytes == MAX_BYTES + 1),
+        matches!(too_big, Err(StoreError::TooLarge { bytes: found, .. }) if found == bytes + 1),
         "{too_big:?}"
     );
     assert_eq!(texts(&store, "").await, []);
-    let most = store.commit(&epoch, &guards, ops(half)).await;
-    assert!(most.is_ok(), "{most:?}");
-    let only_guards: Vec<Guard> = (0..MAX_OPS).map(|n| absent(&format!("none{n}"))).collect();
+    let full = store.commit(&epoch, &guards, ops(half)).await;
+    assert!(full.is_ok(), "{full:?}");
+    let only_guards: Vec<Guard> = (0..most).map(|n| absent(&format!("none{n}"))).collect();
     let checked = store.commit(&epoch, &only_guards, Vec::new()).await;
     assert!(checked.is_ok(), "{checked:?}");
-    let biggest = vec![Op::Put("k".to_owned(), vec![0xA5; MAX_BYTES - 1])];
+    let biggest = vec![Op::Put("k".to_owned(), vec![0xA5; bytes - 1])];
     let biggest = store.commit(&epoch, &[], biggest).await;
     assert!(biggest.is_ok(), "{biggest:?}");
     let listing = store.list("k").await.expect("a listing");
     assert_eq!(listing.items.len(), half + 1);
-    assert_eq!(listing.items[0].value, vec![0xA5; MAX_BYTES - 1]);
+    assert_eq!(listing.items[0].value, vec![0xA5; bytes - 1]);
 }
 
 pub async fn a_watch_delivers_commits_whole_and_only_under_its_prefix<F: Fixture>(f: F) {

@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::diagnostic::{Span, codes};
+use crate::manifest::source::FileContent;
+use crate::manifest::yaml;
 
 mod held;
 mod never_panics;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Epoch, Guard, Item, Listing, Op, Revision, Store, StoreError, Watch, typed};
+use super::{Epoch, Guard, Item, Limits, Listing, Op, Revision, Store, StoreError, Watch, typed};
 
 mod address;
 mod failure;
@@ -331,6 +331,7 @@ impl Store for Etcd {
                 return Ok(Epoch {
                     name: name.to_owned(),
                     number,
+                    limits: Limits::SHARED,
                 });
             }
             if let Some(deposed) = self.deposed(&answer, 0) {
@@ -345,7 +346,7 @@ impl Store for Etcd {
         guards: &[Guard],
         ops: Vec<Op>,
     ) -> Result<Revision, StoreError> {
-        typed::check_size(guards, &ops)?;
+        typed::check_size(Limits::SHARED, guards, &ops)?;
         let epoch_key = self.epoch_key(&epoch.name);
         let mut compare = vec![holds(&epoch_key, epoch.number.to_string().as_bytes())];
         let mut failure = vec![get(&epoch_key)];

@@ -9,7 +9,9 @@ use ::redb::{
 };
 
 use super::storage::Open;
-use crate::store::{Change, Commit, Epoch, Guard, Item, Listing, Op, Revision, StoreError, typed};
+use crate::store::{
+    Change, Commit, Epoch, Guard, Item, Limits, Listing, Op, Revision, StoreError, typed,
+};
 
 /// The newest layout of the tables below that is known here.
 pub const FORMAT: u32 = 1;
@@ -272,7 +274,11 @@ impl<'txn> Tables<'txn> {
             Write::Acquire(name) => {
                 let number = self.epoch(&name)? + 1;
                 self.epochs.insert(name.as_str(), number)?;
-                Ok(Outcome::Acquired(Epoch { name, number }))
+                Ok(Outcome::Acquired(Epoch {
+                    name,
+                    number,
+                    limits: Limits::EMBEDDED,
+                }))
             }
             Write::Commit(epoch, guards, ops) => {
                 if let Some(refusal) = self.refusal(&epoch, &guards)? {

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::history::{Capacity, History};
-use super::{Epoch, Guard, Listing, Op, Revision, Store, StoreError, Watch, typed};
+use super::{Epoch, Guard, Limits, Listing, Op, Revision, Store, StoreError, Watch, typed};
 
 mod database;
 mod offline;
@@ -177,7 +177,7 @@ impl Store for Redb {
         guards: &[Guard],
         ops: Vec<Op>,
     ) -> Result<Revision, StoreError> {
-        typed::check_size(guards, &ops)?;
+        typed::check_size(Limits::EMBEDDED, guards, &ops)?;
         let write = Write::Commit(epoch.clone(), guards.to_vec(), ops);
         let asked = self.ask("committing", true, |reply| Request::Write(write, reply));
         match asked.await?? {
