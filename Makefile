@@ -1,5 +1,5 @@
 # The two commands that do everything:   make demo   and   make test
-.PHONY: demo test sim properties fuzz mutants build lint fmt bless bench docs clean
+.PHONY: demo test sim chaos properties fuzz mutants build lint fmt bless bench docs clean
 
 build:
 	cargo build --release
@@ -30,6 +30,12 @@ fuzz:
 ## Mutants of what decides, against its unit tests: PART (controller, agent), SHARD=k/n; needs cargo-mutants.
 mutants:
 	PART=$(or $(PART),controller) SHARD=$(or $(SHARD),0/1) scripts/mutants.sh
+
+## Faults for MINUTES on real engines of the test's own, on one and on two side by side; what is done follows from SEED. Needs root.
+MINUTES ?= 2
+chaos: SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+chaos:
+	LONGSHORE_CHAOS_SEED=$(SEED) LONGSHORE_CHAOS_SECONDS=$$(($(MINUTES) * 60)) cargo test --test chaos -- --nocapture
 
 lint:
 	cargo fmt --check

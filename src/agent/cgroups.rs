@@ -132,21 +132,15 @@ impl Cgroups {
         let Some((version, manager)) = self.found.get().copied().flatten() else {
             return;
         };
-        let parent = limits::parent(manager, &self.owner, task);
         match manager {
             CgroupManager::Files => {
-                for hierarchy in self.hierarchies(version) {
-                    let folder = hierarchy.join(parent.trim_start_matches('/'));
-                    match std::fs::remove_dir(&folder) {
-                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                            tracing::warn!(task = task.short(), %error, "{} stays", folder.display());
-                        }
-                        _ => {}
-                    }
+                for (folder, error) in self.remove_folders(version, task) {
+                    tracing::warn!(task = task.short(), %error, "{} stays", folder.display());
                 }
                 self.tidy(version);
             }
             CgroupManager::Systemd => {
+                let parent = limits::parent(manager, &self.owner, task);
                 for verb in ["stop", "revert"] {
                     let arguments = [verb.to_owned(), parent.clone()];
                     if let Err(error) = systemctl(&arguments).await {
@@ -155,6 +149,35 @@ impl Cgroups {
                 }
             }
         }
+    }
+
+    /// Removes the groups of tasks of which nothing should be left, as far as no process is in them.
+    pub fn clear(&self, tasks: &[TaskId]) {
+        let Some((version, CgroupManager::Files)) = self.found.get().copied().flatten() else {
+            return;
+        };
+        for task in tasks {
+            for (folder, error) in self.remove_folders(version, task) {
+                tracing::debug!(task = task.short(), %error, "{} stays", folder.display());
+            }
+        }
+        self.tidy(version);
+    }
+
+    /// Removes the folders of a task; returns those that stay, and why.
+    fn remove_folders(&self, version: u8, task: &TaskId) -> Vec<(PathBuf, io::Error)> {
+        let parent = limits::parent(CgroupManager::Files, &self.owner, task);
+        let mut stay = Vec::new();
+        for hierarchy in self.hierarchies(version) {
+            let folder = hierarchy.join(parent.trim_start_matches('/'));
+            match remove_group(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    stay.push((folder, error));
+                }
+                _ => {}
+            }
+        }
+        stay
     }
 
     /// Removes the group above those of all tasks if there is none below it; whoever needs it makes it again.
@@ -198,6 +221,17 @@ impl Cgroups {
             .filter(|path| path.is_dir())
             .collect()
     }
+}
+
+/// Removes a group with those below it: an engine that was killed leaves those of its containers behind. The kernel removes none
+/// that a process is in.
+fn remove_group(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_group(&entry.path())?;
+        }
+    }
+    std::fs::remove_dir(folder)
 }
 
 /// Lets groups below `folder` have limits (version 2).
@@ -375,6 +409,23 @@ mod tests {
         groups.remove(&task).await;
         assert!(groups.tasks().is_empty());
         assert!(!root.path().join("longshore-01234567").exists());
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_engine_left_below_a_tasks_group_goes_with_it() {
+        let root = tempfile::tempdir().unwrap();
+        let groups = Cgroups::below(root.path().to_owned(), "0123456789abcdef");
+        for hierarchy in [CPU, MEMORY, "pids"] {
+            let left = root.path().join(hierarchy).join("longshore-01234567/t/c");
+            std::fs::create_dir_all(left.join("deeper")).unwrap();
+        }
+        let found = groups.found.set(Some((1, CgroupManager::Files)));
+        assert!(found.is_ok());
+        groups.remove(&TaskId::new("t")).await;
+        for hierarchy in [CPU, MEMORY, "pids"] {
+            let above = root.path().join(hierarchy).join("longshore-01234567");
+            assert!(!above.exists(), "{hierarchy}");
+        }
     }
 
     #[test]

@@ -153,6 +153,8 @@ fn come_up(shared: &Shared, info: EngineInfo) {
     if shared.config.tuning.changing_calls.is_none() {
         shared.gate.resize(changing_calls(info.cpus));
     }
+    // Now, and not at the first start: groups that an earlier process made are this one's to remove.
+    shared.cgroups.manager(&info);
     let back = !shared.link.is_up();
     shared.link.up(info);
     if back {

@@ -191,6 +191,7 @@ impl Agent {
             }
         };
         background.shutdown().await;
+        self.shared.clear_groups();
         stop_reports.cancel();
         let ended = match ended {
             Some(ended) => Some(ended),
@@ -285,7 +286,7 @@ impl Workers {
         };
         tasks.extend(self.shared.cache.tasks());
         tasks.extend(self.shared.volumes.tasks());
-        tasks.extend(self.shared.cgroups.tasks());
+        tasks.extend(self.shared.grouped());
         tasks.sort();
         tasks.dedup();
         for task in tasks {

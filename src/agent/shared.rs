@@ -139,6 +139,30 @@ impl Shared {
         let _ = self.wakes.send(Wake::All);
     }
 
+    /// Tasks that have a control group here, but for those of this owner's other clusters: their own agents look after them.
+    pub fn grouped(&self) -> Vec<TaskId> {
+        let mut grouped = self.cgroups.tasks();
+        let state = self.view.read();
+        let others: BTreeSet<&TaskId> = state
+            .tasks
+            .keys()
+            .filter(|(cluster, _)| *cluster != self.config.cluster)
+            .map(|(_, id)| id)
+            .collect();
+        grouped.retain(|id| !others.contains(id));
+        grouped
+    }
+
+    /// Removes the control groups of tasks that were forgotten, where a worker was about to as it was ended.
+    pub fn clear_groups(&self) {
+        let mut forgotten = self.grouped();
+        {
+            let state = self.view.read();
+            forgotten.retain(|id| state.task(&self.config.cluster, id).is_none());
+        }
+        self.cgroups.clear(&forgotten);
+    }
+
     /// Takes up which images earlier runs of this agent have pulled.
     pub fn recall_images(&self) {
         let pulled = {

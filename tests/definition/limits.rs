@@ -123,6 +123,11 @@ async fn the_limits_of_a_task_are_those_of_all_its_containers_together() {
         .await;
     assert_eq!(world.inspect("app")["State"]["Running"], true);
     world.gone().await;
+    group_is_gone(&world, &parent).await;
+}
+
+/// Waits until the control group of a task that is gone is gone, too, and the one above it.
+async fn group_is_gone(world: &World, parent: &str) {
     if parent.ends_with(".slice") {
         return;
     }
@@ -139,6 +144,50 @@ async fn the_limits_of_a_task_are_those_of_all_its_containers_together() {
             },
         )
         .await;
+}
+
+#[tokio::test]
+async fn a_control_group_goes_with_its_task_also_where_an_earlier_longshore_made_it() {
+    let definition = task(json!({"memory": "64"}), json!([{"name": "app"}]));
+    let Some(mut world) = World::run(definition).await else {
+        return;
+    };
+    let config = world.inspect("app")["HostConfig"].take();
+    let parent = config["CgroupParent"].as_str().unwrap_or_default();
+    if parent.is_empty() {
+        eprintln!("not run: no control groups can be made here");
+        return;
+    }
+    // One that starts no task of its own.
+    world.rig.stop().await.expect("it ends");
+    world.rig.start().await;
+    world.rig.settled().await;
+    world.gone().await;
+    group_is_gone(&world, parent).await;
+}
+
+#[tokio::test]
+async fn a_control_group_of_a_task_that_was_forgotten_does_not_outlive_longshore() {
+    let definition = task(json!({"memory": "64"}), json!([{"name": "app"}]));
+    let Some(mut world) = World::run(definition).await else {
+        return;
+    };
+    let config = world.inspect("app")["HostConfig"].take();
+    let parent = config["CgroupParent"].as_str().unwrap_or_default();
+    let own = PathBuf::from(format!("/sys/fs/cgroup/memory{parent}"));
+    if parent.is_empty() || !own.exists() {
+        eprintln!("not run: control groups are none of version 1 here, or none can be made");
+        return;
+    }
+    // As a worker leaves it that is ended just before it would remove it.
+    let forgotten = own.with_file_name("f".repeat(32));
+    std::fs::create_dir(&forgotten).expect("a group");
+    world.rig.stop().await.expect("it ends");
+    assert!(!forgotten.exists(), "nobody knows its task");
+    assert!(own.exists(), "its task runs on");
+    world.rig.start().await;
+    world.gone().await;
+    group_is_gone(&world, parent).await;
 }
 
 /// Whether the engine's groups are folders of this host that this test may write to.

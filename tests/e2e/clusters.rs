@@ -27,11 +27,17 @@ fn second(rig: &Rig, endpoint: &str) -> String {
 
 /// Moves a service of one plain container into another cluster.
 fn service_of(rig: &Rig, service: &str, cluster: &str) {
+    service_with(rig, service, cluster, "");
+}
+
+/// The same with a line of the task definition itself.
+fn service_with(rig: &Rig, service: &str, cluster: &str, line: &str) {
     let text = format!(
         "apiVersion: longshore/v1
 kind: TaskDefinition
 metadata: {{name: {service}}}
 spec:
+  {line}
   containerDefinitions:
     - {{name: main, image: '{image}', memory: 32, stopTimeout: 1, command: [sleep, '100000']}}
 ---
@@ -80,6 +86,25 @@ async fn an_engine_that_is_away_holds_no_other_cluster_up_and_down_says_what_it_
     let networks = rig.engine.list_networks(&mine).await.expect("a list");
     assert!(networks.is_empty(), "{networks:?}");
     rig.ends().await;
+}
+
+#[tokio::test]
+async fn control_groups_of_one_cluster_are_no_concern_of_another_on_the_same_engine() {
+    let Some(mut rig) = Rig::new("groups").await else {
+        return;
+    };
+    let other = second(&rig, "");
+    service_with(&rig, "here", &rig.cluster.clone(), "memory: '64'");
+    service_with(&rig, "there", &other, "memory: '64'");
+    rig.start();
+    rig.steady();
+    // The agents of the next process look at every group that they find.
+    rig.kill();
+    rig.start();
+    rig.steady();
+    assert!(!rig.log().contains(" stays"), "{}", rig.log());
+    let ended = rig.run(&["down"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
 }
 
 #[tokio::test]

@@ -110,6 +110,10 @@ impl Rig {
         self.dir.path().join("state")
     }
 
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("s.sock")
+    }
+
     /// Writes a manifest beside the folder and renames it into it, as git and editors do.
     pub fn write(&self, name: &str, text: &str) {
         let new = self.dir.path().join("unfinished");
@@ -193,10 +197,7 @@ spec:
             .args(&self.program[1..])
             .envs(self.environment.iter().cloned())
             .args(["--state-dir".as_ref(), self.state_dir().as_os_str()])
-            .args([
-                "--socket".as_ref(),
-                self.dir.path().join("s.sock").as_os_str(),
-            ])
+            .args(["--socket".as_ref(), self.socket().as_os_str()])
             .args(arguments)
             .env_remove("GITHUB_ACTIONS")
             .stdin(Stdio::null());
@@ -242,8 +243,8 @@ spec:
     }
 
     /// Waits until it answers, so that a command that follows does not start one of its own.
-    fn listening(&self) {
-        let socket = self.dir.path().join("s.sock");
+    pub fn listening(&self) {
+        let socket = self.socket();
         let mut rest = PATIENCE;
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
             assert!(!rest.is_zero(), "it does not listen\nlog: {}", self.log());
@@ -270,14 +271,31 @@ spec:
         child.wait().expect("reaped");
     }
 
-    /// Ends Longshore as systemd does, and returns its exit code.
-    pub fn terminate(&mut self) -> i32 {
-        let mut child = self.child.take().expect("it was started");
+    /// Asks Longshore to end, as systemd does.
+    pub fn ask_to_end(&self) {
         Command::new("kill")
-            .args(["-TERM", &child.id().to_string()])
+            .args(["-TERM", &self.pid().to_string()])
             .status()
             .expect("kill runs");
+    }
+
+    /// Ends Longshore as systemd does, and returns its exit code.
+    pub fn terminate(&mut self) -> i32 {
+        self.ask_to_end();
+        let mut child = self.child.take().expect("it was started");
         child.wait().expect("reaped").code().unwrap_or(-1)
+    }
+
+    /// Whether one was started, and its end was not seen yet.
+    pub fn is_started(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Its exit code, if it has ended by now.
+    pub fn ended(&mut self) -> Option<i32> {
+        let status = self.child.as_mut()?.try_wait().expect("a child")?;
+        self.child = None;
+        Some(status.code().unwrap_or(-1))
     }
 
     /// Waits until the running Longshore has ended by itself.

@@ -36,17 +36,22 @@ impl Engines {
         Some(engines)
     }
 
-    /// Runs a command of the script to its end; returns what it prints.
-    pub fn sh(&self, arguments: &[&str]) -> String {
+    /// A command of the script.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engines/engines.sh");
-        let output = Command::new(script)
+        let mut command = Command::new(script);
+        command
             .arg(&self.dir)
             .args(arguments)
             .env("ENGINES_OWNER", std::process::id().to_string())
             .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("the script runs");
+            .stderr(Stdio::inherit());
+        command
+    }
+
+    /// Runs a command of the script to its end; returns what it prints.
+    pub fn sh(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().expect("the script runs");
         assert!(output.status.success(), "engines.sh {arguments:?}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
@@ -101,8 +106,7 @@ impl Drop for Engines {
 
 impl Engines {
     fn try_down(&self) {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engines/engines.sh");
-        let _ = Command::new(script).arg(&self.dir).arg("down").status();
+        let _ = self.command(&["down"]).status();
     }
 }
 

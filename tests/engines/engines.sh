@@ -6,6 +6,7 @@
 #   engines.sh DIR address I    prints `tcp://ADDRESS:PORT` of an engine; its socket is DIR/I/d.sock
 #   engines.sh DIR stop I       ends an engine in order;  kill I: as a crash does, its containers stay;  start I: starts it again
 #   engines.sh DIR cut I        takes its network away;   heal I: gives it back
+#   engines.sh DIR loud I       from now on an engine writes each call into DIR/I/log
 #   engines.sh DIR sshd I       lets `ssh` into an engine's namespace, port 22, with DIR/ssh/config
 #   engines.sh DIR down         ends and removes everything, DIR too; what a process of a test that died left goes with the next `up`
 #
@@ -26,26 +27,6 @@ ip_of() { printf '%s.%s' "$(read_in net)" $((4 * $1 + 2)); }
 is_tls() { [[ ",$(read_in tls)," == *",$1,"* ]]; }
 address() { if is_tls "$1"; then printf 'tcp://%s:2376' "$(ip_of "$1")"; else printf 'tcp://%s:2375' "$(ip_of "$1")"; fi; }
 alive() { [ -n "${1:-}" ] && kill -0 "$1" 2>/dev/null && [ "$(cut -d' ' -f3 "/proc/$1/stat" 2>/dev/null)" != Z ]; }
-
-certificates() {
-  local certs=$dir/certs addresses=$1
-  mkdir -p "$certs"
-  {
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=engines of a test" \
-      -keyout "$certs/ca-key.pem" -out "$certs/ca.pem" \
-      -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
-    signed server "subjectAltName=$addresses" serverAuth
-    signed client "subjectAltName=DNS:client" clientAuth
-  } 2>/dev/null || die "openssl made no certificates"
-  mv "$certs/client.pem" "$certs/cert.pem"
-  mv "$certs/client-key.pem" "$certs/key.pem"
-}
-
-signed() {
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" -keyout "$dir/certs/$1-key.pem" -out "$dir/certs/$1.csr"
-  openssl x509 -req -days 2 -in "$dir/certs/$1.csr" -CA "$dir/certs/ca.pem" -CAkey "$dir/certs/ca-key.pem" -CAcreateserial \
-    -out "$dir/certs/$1.pem" -extfile <(printf '%s\nextendedKeyUsage=%s\n' "$2" "$3")
-}
 
 start() {
   local i=$1 own=$dir/$1 flags=()
@@ -162,9 +143,21 @@ up() {
     names="$names${names:+,}IP:$(ip_of "$i")"
   done
   flock -u 8
-  [ -z "${2:-}" ] || certificates "$names"
+  [ -z "${2:-}" ] || "$(dirname "$0")/../common/certificates.sh" "$dir/certs" "$names" || die "no certificates were made"
   for i in $(seq "$count"); do start "$i"; done
   for i in $(seq "$count"); do answers "$i"; done
+}
+
+loud() {
+  local own=$dir/$1
+  sed -i 's/^{/{"debug": true, /; s/, }$/}/' "$own/daemon.json"
+  kill -HUP "$(cat "$own/engine.pid")"
+  for _ in $(seq 100); do
+    docker -H "unix://$own/d.sock" version >/dev/null 2>&1 || true
+    grep -q 'Calling GET' "$own/log" && return
+    sleep 0.1
+  done
+  die "engine $1 says nothing of its calls"
 }
 
 sshd_in() {
@@ -206,6 +199,7 @@ case "$command" in
     ;;
   cut) ip link set "$(link "$1")" down ;;
   heal) ip link set "$(link "$1")" up ;;
+  loud) loud "$1" ;;
   sshd) sshd_in "$1" ;;
   *) die "no such command: $command" ;;
 esac

@@ -49,6 +49,8 @@ async fn a_service_on_three_engines_outlives_draining_cuts_kills_and_removals_of
     assert_eq!(machines.spread("web").await, [2, 2, 2], "spread evenly");
     drain_while_it_rolls_out(&mut machines).await;
     done("drained in a rollout");
+    drained_and_activated_by_command(&mut machines).await;
+    done("drained by command");
     cut_off_and_return(&mut machines).await;
     done("cut off and back");
     killed_and_return(&mut machines).await;
@@ -109,6 +111,59 @@ async fn drain_while_it_rolls_out(machines: &mut Machines) {
         [3, 3, 3],
         "b takes tasks again"
     );
+}
+
+/// `longshore drain` empties an instance, also in the eyes of the next process, until `longshore activate` takes it back.
+async fn drained_and_activated_by_command(machines: &mut Machines) {
+    let nine = Service {
+        count: 9,
+        version: "2",
+        ..WEB
+    };
+    let recordings = [
+        Floor::of(machines, 1).await,
+        Floor::of(machines, 2).await,
+        Floor::of(machines, 3).await,
+    ];
+    let drained = machines.rig.run(&["drain", "c"]);
+    assert_eq!(drained.code, 0, "{}", drained.stderr);
+    assert_eq!(drained.stdout, "c\n");
+    assert!(
+        drained.stderr.contains("c takes no new tasks; 3 are on it"),
+        "{}",
+        drained.stderr
+    );
+    machines
+        .until_spread("c is empty", "web", |on| on[2] == 0 && on[0] + on[1] == 9)
+        .await;
+    machines.rig.steady();
+    let least = Floor::least(recordings, 9).await;
+    assert_eq!(least, 9, "minimumHealthyPercent is 100");
+
+    machines.rig.kill();
+    machines.rig.start();
+    machines.rig.service("web", &Service { count: 10, ..nine });
+    machines.rig.steady();
+    assert_eq!(machines.spread("web").await[2], 0, "it still holds");
+    assert_eq!(machines.instance("c")["status"], "DRAINING");
+    let unknown = machines.rig.run(&["drain", "nobody"]);
+    assert_eq!(unknown.code, 1, "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("nobody"), "{}", unknown.stderr);
+
+    let activated = machines.rig.run(&["activate", "c"]);
+    assert_eq!(activated.code, 0, "{}", activated.stderr);
+    assert!(
+        activated.stderr.contains("c takes tasks"),
+        "{}",
+        activated.stderr
+    );
+    assert_eq!(machines.instance("c")["status"], "ACTIVE");
+    machines.rig.service("web", &Service { count: 13, ..nine });
+    machines.rig.steady();
+    assert_eq!(machines.spread("web").await[2], 3, "c takes tasks again");
+    machines.rig.service("web", &nine);
+    machines.rig.steady();
+    assert_eq!(machines.spread("web").await, [3, 3, 3]);
 }
 
 async fn cut_off_and_return(machines: &mut Machines) {

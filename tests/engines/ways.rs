@@ -3,6 +3,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use serde_json::json;
+
+use crate::common::IMAGE;
 use crate::engines::{Engines, there_is};
 use crate::machines::{Machines, Member};
 use crate::rig::{Service, ids};
@@ -116,4 +119,38 @@ async fn an_engine_does_the_same_over_tcp_tls_and_ssh() {
         }
     }
     machines.rig.steady();
+    needs_the_host(&machines).await;
+}
+
+/// What only Longshore's own host can do is placed on none of them, whatever the way there, and its service says why.
+async fn needs_the_host(machines: &Machines) {
+    let rig = &machines.rig;
+    let allowed = machines
+        .manifest(&rig.cluster, &machines.members)
+        .replace("spec:\n", "spec:\n  faultInjection: true\n");
+    rig.write("cluster.yaml", &allowed);
+    let container =
+        json!({"name": "main", "image": IMAGE, "memory": 16, "command": ["sleep", "100000"]});
+    let faulty = json!({
+        "family": "faulty", "networkMode": "awsvpc", "enableFaultInjection": true, "containerDefinitions": [container],
+    });
+    rig.write("faulty.json", &faulty.to_string());
+    let service = json!({
+        "apiVersion": "longshore/v1", "kind": "Service", "metadata": {"name": "faulty"},
+        "spec": {"cluster": rig.cluster, "taskDefinition": "faulty", "desiredCount": 1},
+    });
+    rig.write("faulty-service.json", &service.to_string());
+    let count = machines.members.len();
+    rig.until("the reason is said", async |rig| {
+        let said = rig.run(&["events", "faulty"]).stdout;
+        said.contains("no container instance met all of its requirements")
+            && said.contains("longshore.host")
+            && said.contains("`enableFaultInjection` needs the engine's own host")
+            && said.contains(&format!("{count} on another host"))
+    })
+    .await;
+    for member in &machines.members {
+        let here = machines.on_engine(member.engine, "faulty").await;
+        assert_eq!(here.len(), 0, "{}", member.name);
+    }
 }

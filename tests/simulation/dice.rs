@@ -39,4 +39,19 @@ impl Dice {
         let at = usize::try_from(self.below(from.len() as u64)).unwrap_or(0);
         &from[at]
     }
+
+    /// A `minimumHealthyPercent` and a `maximumPercent`.
+    pub fn percentages(&self) -> (u32, u32) {
+        *self.pick(&[
+            (100, 200),
+            (50, 200),
+            (50, 100),
+            (0, 100),
+            (100, 150),
+            (75, 125),
+            (0, 200),
+            (50, 150),
+            (34, 167),
+        ])
+    }
 }

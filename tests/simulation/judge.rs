@@ -23,8 +23,9 @@ use longshore::engine::simulated::{Cause, SimEvent, SimEventKind};
 use longshore::model::Timestamp;
 
 use super::folder::{HEALTHY_AFTER, Service};
-use super::record::{Seen, before};
+use super::record::Seen;
 use super::scenario::Weather;
+use super::timeline::before;
 
 /// The label that tells contents of a task definition apart.
 pub const VERSION: &str = "app.version";
@@ -67,6 +68,7 @@ impl<'a> Judge<'a> {
     pub fn new(seen: &'a Seen, weather: Weather) -> Self {
         let versions = seen
             .configs
+            .0
             .values()
             .flatten()
             .filter_map(|(_, service)| Some((service.as_ref()?.version, service.clone()?)))
@@ -247,6 +249,7 @@ impl<'a> Judge<'a> {
         // What edits allow after the order counts as well.
         let configs = self
             .seen
+            .configs
             .in_force(&service, before(order.started, self.lag), at);
         let cap = configs
             .iter()
@@ -287,7 +290,7 @@ impl<'a> Judge<'a> {
             })
             .count();
         // What edits allow after the order counts as well.
-        let configs = self.seen.in_force(&service, from, at);
+        let configs = self.seen.configs.in_force(&service, from, at);
         let floor = configs
             .iter()
             .map(|service| service.as_ref().map_or(0, Service::floor))
@@ -304,7 +307,11 @@ impl<'a> Judge<'a> {
                 .at_rest
                 .get(&n)
                 .is_some_and(|all| all.contains(&service))
-            && let [Some(config)] = self.seen.in_force(&service, broken.from, at).as_slice()
+            && let [Some(config)] = self
+                .seen
+                .configs
+                .in_force(&service, broken.from, at)
+                .as_slice()
             && left < config.desired as usize
         {
             self.wrong.push(format!(
@@ -327,10 +334,12 @@ impl<'a> Judge<'a> {
         };
         self.seen
             .configs
+            .0
             .keys()
             .filter(|name| {
                 match self
                     .seen
+                    .configs
                     .in_force(name, before(at, Duration::from_secs(60)), at)
                     .as_slice()
                 {
@@ -351,7 +360,7 @@ impl<'a> Judge<'a> {
             .trace
             .last()
             .map_or(Timestamp::default(), |(at, _)| *at);
-        for all in self.seen.configs.values() {
+        for all in self.seen.configs.0.values() {
             for (n, (from, service)) in all.iter().enumerate() {
                 let Some(service) = service else {
                     continue;

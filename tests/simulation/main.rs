@@ -17,6 +17,8 @@ mod process;
 mod record;
 mod rest;
 mod scenario;
+#[path = "../common/timeline.rs"]
+mod timeline;
 mod world;
 
 use std::panic::AssertUnwindSafe;

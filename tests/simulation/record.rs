@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use longshore::clock::SharedClock;
 use longshore::model::{DesiredStatus, LastStatus, TaskRecord, TaskStatus, Timestamp};
 use longshore::store::{Key, Op, Revision};
 
 use super::folder::{Folder, Service};
+use super::timeline::Timeline;
 
 /// When a task was ordered, and when to stop.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +32,8 @@ pub struct Seen {
     statuses: BTreeMap<String, LastStatus>,
     /// What a store must never do, as it happened.
     pub wrong: Vec<String>,
-    /// What each service was to be from when on; `None`: not at all.
-    pub configs: BTreeMap<String, Vec<(Timestamp, Option<Service>)>>,
+    /// What each service was to be.
+    pub configs: Timeline<Service>,
     pub broken: Vec<Broken>,
     pub stores_lost: u64,
 }
@@ -104,14 +104,12 @@ impl Record {
         let mut seen = self.seen();
         for (name, service) in &folder.services {
             if !folder.gone && !folder.spoilt.contains(name) {
-                seen.configure(name, now, Some(service.clone()));
+                seen.configs.set(name, now, Some(service.clone()));
             }
         }
-        let names: Vec<String> = seen.configs.keys().cloned().collect();
-        for name in names {
-            if folder.is_valid() && !folder.services.contains_key(&name) {
-                seen.configure(&name, now, None);
-            }
+        if folder.is_valid() {
+            let stays = |name: &str| folder.services.contains_key(name);
+            seen.configs.keep(now, stays);
         }
         let open = seen
             .broken
@@ -129,29 +127,6 @@ impl Record {
 }
 
 impl Seen {
-    fn configure(&mut self, name: &str, now: Timestamp, service: Option<Service>) {
-        let all = self.configs.entry(name.to_owned()).or_default();
-        if all.last().map(|(_, last)| last) != Some(&service) {
-            all.push((now, service));
-        }
-    }
-
-    /// What the service was to be at some time within these, ends included.
-    pub fn in_force(&self, name: &str, from: Timestamp, until: Timestamp) -> Vec<Option<Service>> {
-        let all = self.configs.get(name).map_or(&[][..], Vec::as_slice);
-        let before = all.iter().rposition(|(at, _)| *at <= from);
-        let mut found: Vec<_> = all
-            .iter()
-            .enumerate()
-            .filter(|(n, (at, _))| *at <= until && before.is_none_or(|before| *n >= before))
-            .map(|(_, (_, service))| service.clone())
-            .collect();
-        if before.is_none() {
-            found.push(None);
-        }
-        found
-    }
-
     fn put(&mut self, key: &str, value: &[u8], now: Timestamp) {
         match Key::parse(key) {
             Some(Key::Task(_, id)) => {
@@ -190,10 +165,4 @@ impl Seen {
             _ => {}
         }
     }
-}
-
-/// So much before `at`.
-pub fn before(at: Timestamp, by: Duration) -> Timestamp {
-    let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_millis(at.as_millis() - millis)
 }

@@ -184,7 +184,7 @@ impl Author {
             50..58 => self.release(&name, false),
             58..66 => self.revert(&name),
             66..72 => self.with(&name, |dice, service| {
-                (service.minimum, service.maximum) = percentages(dice);
+                (service.minimum, service.maximum) = dice.percentages();
                 fit(service);
             }),
             72..80 => {
@@ -255,7 +255,7 @@ impl Author {
     }
 
     fn create(&mut self, name: &str) {
-        let (minimum, maximum) = percentages(&self.dice);
+        let (minimum, maximum) = self.dice.percentages();
         let mut service = Service {
             desired: self.dice.between(1, 6) as u32,
             minimum,
@@ -288,20 +288,6 @@ impl Author {
         }
         self.folder.clone()
     }
-}
-
-fn percentages(dice: &Dice) -> (u32, u32) {
-    *dice.pick(&[
-        (100, 200),
-        (50, 200),
-        (50, 100),
-        (0, 100),
-        (100, 150),
-        (75, 125),
-        (0, 200),
-        (50, 150),
-        (34, 167),
-    ])
 }
 
 /// Percentages that allow neither a start nor a stop would never come to rest, on ECS neither.

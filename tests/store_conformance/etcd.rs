@@ -1,33 +1,25 @@
 //! etcd under the same suite: Debian's `etcd`, on loopback, with a directory of its own that goes with it.
 
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use longshore::store::etcd::{FORMAT, Options};
+use longshore::store::etcd::{FORMAT, Options, TlsFiles};
 use longshore::store::{Etcd, Op, SharedStore, Store, StoreError, Txn, View, keys};
 use tokio_util::sync::CancellationToken;
 
 use crate::server::Server as Process;
 use crate::{Fixture, cases};
 
-/// One test at a time: the fixtures find their server by what stands in `ENDPOINT`, and tests are threads of one process.
+/// One test at a time: the fixtures find their server by what stands in `REACHED`, and tests are threads of one process.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// Where the server of the running test is.
-static ENDPOINT: Mutex<String> = Mutex::new(String::new());
-
 /// How the server of the running test is reached.
+static REACHED: Mutex<Option<Options>> = Mutex::new(None);
+
 fn options() -> Options {
-    let endpoint = ENDPOINT
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
-    Options {
-        endpoints: vec![endpoint],
-        prefix: String::new(),
-        tls: None,
-        user: None,
-    }
+    let reached = REACHED.lock().unwrap_or_else(PoisonError::into_inner);
+    reached.clone().expect("a server runs")
 }
 
 /// The server of the running test.
@@ -38,9 +30,20 @@ struct Server {
 
 impl Server {
     async fn start() -> Option<Self> {
+        Self::start_with(&[], None).await
+    }
+
+    /// The same with these arguments, reached with these files.
+    async fn start_with(arguments: &[&str], tls: Option<TlsFiles>) -> Option<Self> {
         let turn = TURN.lock().await;
-        let process = Process::start()?;
-        *ENDPOINT.lock().unwrap_or_else(PoisonError::into_inner) = process.endpoint();
+        let process = Process::start_with(arguments)?;
+        let options = Options {
+            endpoints: vec![process.endpoint()],
+            prefix: String::new(),
+            tls,
+            user: None,
+        };
+        *REACHED.lock().unwrap_or_else(PoisonError::into_inner) = Some(options);
         Some(Self {
             process,
             _turn: turn,
@@ -102,6 +105,63 @@ async fn etcd_keeps_the_contract() {
         return;
     };
     all_cases!(in_turn, InEtcd);
+}
+
+/// An authority, and certificates of it for etcd and its clients; `None`, said aloud, where there is no openssl (not with `CI=true`).
+fn certificates() -> Option<tempfile::TempDir> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/certificates.sh");
+    let made = Command::new(script)
+        .arg(directory.path())
+        .arg("IP:127.0.0.1")
+        .status();
+    if made.is_ok_and(|status| status.success()) {
+        return Some(directory);
+    }
+    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    assert!(
+        !ci,
+        "CI=true, but no certificates can be made: install openssl"
+    );
+    eprintln!("not run: no certificates can be made (Debian: apt install openssl)");
+    None
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn etcd_keeps_the_contract_over_tls_to_whoever_shows_a_certificate_and_to_nobody_else() {
+    let Some(directory) = certificates() else {
+        return;
+    };
+    let path = |name: &str| directory.path().join(name);
+    let text = |name: &str| path(name).display().to_string();
+    let arguments = [
+        format!("--cert-file={}", text("server.pem")),
+        format!("--key-file={}", text("server-key.pem")),
+        format!("--trusted-ca-file={}", text("ca.pem")),
+        "--client-cert-auth".to_owned(),
+    ];
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let ca = TlsFiles {
+        ca: Some(path("ca.pem")),
+        ..TlsFiles::default()
+    };
+    let shown = TlsFiles {
+        cert: Some(path("cert.pem")),
+        key: Some(path("key.pem")),
+        ..ca.clone()
+    };
+    let Some(_server) = Server::start_with(&arguments, Some(shown)).await else {
+        return;
+    };
+    all_cases!(in_turn, InEtcd);
+
+    let nothing_shown = Options {
+        tls: Some(ca),
+        ..options()
+    };
+    let refused = Etcd::connect(nothing_shown).await.map(|_| ());
+    let said = refused.expect_err("it wants a certificate").to_string();
+    assert!(said.contains("--store-cert"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
