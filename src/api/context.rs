@@ -320,6 +320,11 @@ pub trait Control: Send + Sync + 'static {
     /// Pulls that are under way.
     fn pulls(&self) -> Vec<PullStatus>;
 
+    /// Services of the folder of which nothing is decided yet, because it is not known what runs in their cluster.
+    fn held_up(&self) -> Vec<(ClusterName, ServiceName)> {
+        Vec::new()
+    }
+
     /// Stops and removes everything that this Longshore owns, and its volumes with `volumes`, telling `say` about each step.
     /// Returns when all is gone; the process ends soon after.
     ///

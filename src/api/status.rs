@@ -15,10 +15,13 @@ pub struct StatusReport {
     /// The folder as it was read last: its hash, what is wrong with it, what is held back because of that.
     #[serde(rename = "folderStatus")]
     pub folder: FolderStatus,
-    /// Whether every service that is not INACTIVE is steady. A service on its way out is not.
+    /// Whether every service that is not INACTIVE is steady, and none is held up. A service on its way out is not steady.
     pub steady: bool,
     /// Every service at a glance, by cluster and name.
     pub services: Vec<ServiceSummary>,
+    /// Services of the folder, `cluster/name`, of which nothing is decided yet: it is not known what runs in their cluster.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held_up: Vec<String>,
     /// Pulls that are under way.
     pub pulls: Vec<PullStatus>,
     /// The store's revision that this is the state of.
@@ -45,10 +48,15 @@ pub fn report(context: &ApiContext) -> StatusReport {
         let state = context.view.read();
         (summaries(&state, now), state.revision, state.stale.clone())
     };
+    let held_up = context.control.held_up();
     StatusReport {
         identity: context.identity.clone(),
         folder: context.status.borrow().clone(),
-        steady: services.iter().all(|s| s.steady || s.status == "INACTIVE"),
+        steady: held_up.is_empty() && services.iter().all(|s| s.steady || s.status == "INACTIVE"),
+        held_up: held_up
+            .into_iter()
+            .map(|(cluster, name)| format!("{cluster}/{name}"))
+            .collect(),
         services,
         pulls: context.control.pulls(),
         revision,

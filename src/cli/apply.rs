@@ -15,7 +15,7 @@ use crate::api::client::Client;
 use crate::api::{self, FolderStatus, PullStatus, ServiceSummary, StatusReport};
 use crate::clock::{Clock, SystemClock};
 use crate::daemon::preview::{self, PlanDocument};
-use crate::daemon::{self, Daemon, End, Mode, Shared, StartError};
+use crate::daemon::{self, Daemon, End, Mode, StartError};
 use crate::manifest::source;
 use crate::model::{DesiredStatus, Timestamp};
 use crate::store::TaskEntry;
@@ -48,16 +48,24 @@ struct Progress {
     pulls: Vec<PullStatus>,
     /// Engines that are waited for.
     waiting: Vec<String>,
+    /// Services of which nothing is decided yet.
+    held_up: Vec<String>,
 }
 
 impl Progress {
-    fn of(shared: &Shared, waiting: Vec<String>) -> Self {
+    fn of(daemon: &Daemon, waiting: Vec<String>) -> Self {
+        let shared = daemon.shared();
         let services = api::summaries(&shared.view.read(), shared.clock.now());
         Self {
             folder: Arc::new(shared.status.borrow().clone()),
             services,
             pulls: shared.pulls.all(),
             waiting,
+            held_up: daemon
+                .held_up()
+                .into_iter()
+                .map(|(cluster, name)| format!("{cluster}/{name}"))
+                .collect(),
         }
     }
 
@@ -67,6 +75,7 @@ impl Progress {
         let unknown = self.services.is_empty() && !self.waiting.is_empty();
         self.folder.applied
             && !unknown
+            && self.held_up.is_empty()
             && self
                 .services
                 .iter()
@@ -97,6 +106,7 @@ impl From<StatusReport> for Progress {
             services: report.services,
             pulls: report.pulls,
             waiting: report.stale.into_iter().collect(),
+            held_up: report.held_up,
         }
     }
 }
@@ -217,7 +227,7 @@ async fn here(daemon: &Daemon, args: &ApplyArgs, globals: &Globals) -> CommandRe
                 .iter()
                 .filter_map(daemon::InstanceReport::waits_for)
                 .collect();
-            sender.send_replace(Progress::of(&shared, waiting));
+            sender.send_replace(Progress::of(daemon, waiting));
             tokio::select! {
                 _ = changes.recv() => while changes.try_recv().is_ok() {},
                 _ = folder.changed() => {}
@@ -338,6 +348,12 @@ fn explain(progress: &Progress) -> String {
     );
     if !progress.folder.applied {
         lines.push("the folder as it is now was not taken yet".to_owned());
+    }
+    if !progress.held_up.is_empty() {
+        lines.push(format!(
+            "nothing is decided about {} until it is known what runs in its cluster (longshore get instances)",
+            progress.held_up.join(", ")
+        ));
     }
     for service in progress
         .services

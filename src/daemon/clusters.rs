@@ -18,10 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Shared;
+use super::folder;
 use super::instance::{InstanceRunner, InstanceState};
 use crate::api::InstanceTrouble;
 use crate::engine::translate;
-use crate::model::{ClusterName, ClusterSpec, Desired, InstanceId, InstanceSpec, Timestamp};
+use crate::model::{
+    ClusterName, ClusterSpec, Desired, InstanceId, InstanceSpec, ServiceName, Timestamp,
+};
 
 /// How long a change of the folder waits for new engines before it goes on without them.
 const KNOWN_WITHIN: Duration = Duration::from_secs(10);
@@ -132,6 +135,15 @@ impl Clusters {
                 names.join(", ")
             );
         }
+    }
+
+    /// Services of the folder of which nothing is decided yet.
+    pub fn held_up(&self) -> Vec<(ClusterName, ServiceName)> {
+        let desired = {
+            let desired = self.desired.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(&desired)
+        };
+        folder::held_up(&self.shared, &desired)
     }
 
     /// Looks after clusters that the folder no longer declares until `stop`: when the last of their tasks is over their network

@@ -99,6 +99,10 @@ impl Control for DaemonControl {
         self.shared.pulls.all()
     }
 
+    fn held_up(&self) -> Vec<(ClusterName, ServiceName)> {
+        self.clusters.held_up()
+    }
+
     async fn down(
         &self,
         volumes: bool,

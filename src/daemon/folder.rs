@@ -15,7 +15,7 @@ use crate::diagnostic::{Diagnostic, Severity, human};
 use crate::manifest::load::{LastGood, LoadOptions, Loaded, Pruning, ResourceKey};
 use crate::manifest::source::{FolderState, Scan};
 use crate::manifest::types::Kind;
-use crate::model::{ClusterName, Desired, ServiceStatus, Timestamp};
+use crate::model::{ClusterName, Desired, ServiceName, ServiceSpec, ServiceStatus, Timestamp};
 use crate::store::{Epoch, LastGoodKey, Meta, State, StoreError, Txn, keys};
 
 /// Pause before a reading is taken again whose state could not be kept.
@@ -193,37 +193,53 @@ async fn reflected(shared: &Shared, desired: &Desired) {
     let _ = tokio::time::timeout(AT_MOST, all).await;
 }
 
+/// Services of the folder of which nothing is decided yet: their cluster waits until it is known what runs there, or has only just
+/// ended to.
+pub(super) fn held_up(shared: &Shared, desired: &Desired) -> Vec<(ClusterName, ServiceName)> {
+    let state = shared.view.read();
+    desired
+        .all_services()
+        .filter(
+            |(spec, _)| match shared.controller.is_closed(&spec.cluster) {
+                true => !is_taken(&state, desired, spec),
+                false => state.service(&spec.cluster, &spec.name).is_none(),
+            },
+        )
+        .map(|(spec, _)| (spec.cluster.clone(), spec.name.clone()))
+        .collect()
+}
+
+/// Whether the service's record follows its manifest as it is now.
+fn is_taken(state: &State, desired: &Desired, spec: &ServiceSpec) -> bool {
+    let Some(record) = state.service(&spec.cluster, &spec.name) else {
+        return false;
+    };
+    let definition = desired
+        .task_definitions
+        .get(&spec.family)
+        .filter(|_| spec.revision.is_none());
+    let key = (spec.cluster.clone(), spec.name.clone());
+    let overrides = state.overrides.get(&key);
+    // Then the folder is taken, though something else runs.
+    let stands_still =
+        overrides.is_some_and(|overrides| overrides.undo.is_some() || overrides.paused.is_some());
+    if overrides.is_some_and(|overrides| overrides.suspended.is_some()) {
+        return true;
+    }
+    let rolls = |hash| {
+        let failed = record.failure().is_some_and(|failed| failed.spec == hash);
+        let primary = record.primary();
+        stands_still || failed || primary.is_some_and(|primary| primary.spec == hash)
+    };
+    record.spec == *spec && definition.is_none_or(|(definition, _)| rolls(definition.hash.clone()))
+}
+
 fn is_reflected(shared: &Shared, state: &State, desired: &Desired) -> bool {
     let open = |cluster: &ClusterName| !shared.controller.is_closed(cluster);
     let mut followed = desired
         .all_services()
         .filter(|(spec, _)| open(&spec.cluster));
-    let taken = followed.all(|(spec, _)| {
-        state
-            .service(&spec.cluster, &spec.name)
-            .is_some_and(|record| {
-                let definition = desired
-                    .task_definitions
-                    .get(&spec.family)
-                    .filter(|_| spec.revision.is_none());
-                let key = (spec.cluster.clone(), spec.name.clone());
-                let overrides = state.overrides.get(&key);
-                // Then the folder is taken, though something else runs.
-                let stands_still = overrides.is_some_and(|overrides| {
-                    overrides.undo.is_some() || overrides.paused.is_some()
-                });
-                if overrides.is_some_and(|overrides| overrides.suspended.is_some()) {
-                    return true;
-                }
-                let rolls = |hash| {
-                    let failed = record.failure().is_some_and(|failed| failed.spec == hash);
-                    let primary = record.primary();
-                    stands_still || failed || primary.is_some_and(|primary| primary.spec == hash)
-                };
-                record.spec == *spec
-                    && definition.is_none_or(|(definition, _)| rolls(definition.hash.clone()))
-            })
-    });
+    let taken = followed.all(|(spec, _)| is_taken(state, desired, spec));
     taken
         && state.services.iter().all(|((cluster, name), record)| {
             let overrides = state.overrides.get(&(cluster.clone(), name.clone()));

@@ -20,6 +20,7 @@ use crate::clock::{RandomIds, SharedClock, SharedIds, SystemClock};
 use crate::controller::Controller;
 use crate::engine::lease::Holder;
 use crate::manifest::{self, watch::WatchOptions};
+use crate::model::{ClusterName, ServiceName};
 use crate::secrets::Secrets;
 use crate::store::dir::known_as;
 use crate::store::etcd::Candidate;
@@ -241,6 +242,11 @@ impl Daemon {
     /// How far each instance is.
     pub fn instances(&self) -> watch::Receiver<Vec<InstanceReport>> {
         self.clusters.reports()
+    }
+
+    /// Services of the folder of which nothing is decided yet, because it is not known what runs in their cluster.
+    pub fn held_up(&self) -> Vec<(ClusterName, ServiceName)> {
+        self.clusters.held_up()
     }
 
     /// Removes everything that this Longshore owns, telling `say` about it.

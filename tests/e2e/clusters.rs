@@ -89,6 +89,23 @@ async fn an_engine_that_is_away_holds_no_other_cluster_up_and_down_says_what_it_
 }
 
 #[tokio::test]
+async fn apply_calls_nothing_steady_of_which_nothing_is_decided_yet() {
+    let Some(mut rig) = Rig::new("unknown").await else {
+        return;
+    };
+    let other = second(&rig, NOBODY);
+    service_of(&rig, "far", &other);
+    rig.start();
+    // By then the others would have been gone on with, had there been any.
+    let ended = rig.apply(14);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    let said = format!("nothing is decided about {other}/far until it is known what runs");
+    assert!(ended.stderr.contains(&said), "{}", ended.stderr);
+    let status = rig.json(&["get", "clusters", "-o", "json"]).to_string();
+    assert!(status.contains(&other), "{status}");
+}
+
+#[tokio::test]
 async fn control_groups_of_one_cluster_are_no_concern_of_another_on_the_same_engine() {
     let Some(mut rig) = Rig::new("groups").await else {
         return;

@@ -6,6 +6,7 @@
 mod common;
 mod floor;
 mod guarded;
+#[allow(dead_code, reason = "other test binaries use the rest")]
 mod rig;
 
 mod breaker;
