@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use longshore::engine::{
@@ -411,9 +412,19 @@ async fn left(hands: &Hands, foreign: &Foreign, tasks: &BTreeSet<String>) -> Aud
     let groups: Vec<String> = String::from_utf8_lossy(&groups.stdout)
         .lines()
         .filter(|line| tasks.iter().any(|task| line.ends_with(task.as_str())))
+        // One without a process holds nothing, and the next Longshore of the folder takes it away.
+        .filter(|line| is_in_use(Path::new(line)))
         .map(str::to_owned)
         .collect();
-    audit.nothing("after down: control groups", &groups);
+    audit.nothing("after down: control groups with a process", &groups);
     foreign.look(hands, &mut audit).await;
     audit
+}
+
+/// Whether a process is in a control group, or in one below it.
+fn is_in_use(group: &Path) -> bool {
+    let procs = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let below = std::fs::read_dir(group).into_iter().flatten().flatten();
+    let mut below = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    !procs.trim().is_empty() || below.any(|entry| is_in_use(&entry.path()))
 }

@@ -18,10 +18,12 @@ use longshore::model::{HealthStatus, StopCode, Timestamp};
 use crate::common;
 use crate::folder::{APP, Service};
 use crate::timeline::before;
-use crate::witness::{Fact, Order, Seen};
+use crate::witness::{Fact, Order, Seen, Span};
 
 /// For how long Longshore may not know of what happened, on a machine that is busy with all of this.
 pub const LAG: Duration = Duration::from_secs(5);
+/// How long a Longshore that starts waits for engines that do not answer before it goes on with the folder as it read it.
+const WAITS_FOR_ENGINES: Duration = Duration::from_secs(10);
 /// How long a task without a health check runs before it counts as healthy (`healthyAfterSeconds`), a little less: Longshore
 /// counts from what the engine says of the start, which is before the event.
 const HEALTHY_AFTER: Duration = Duration::from_millis(700);
@@ -302,6 +304,12 @@ impl<'a> Judge<'a> {
     /// From when on edits may have been in force when an order was recorded.
     fn since(&self, ordered: Timestamp) -> Timestamp {
         let mut from = before(ordered, LAG);
+        let waited = before(from, WAITS_FOR_ENGINES);
+        let is_away =
+            |span: &Span| span.from <= ordered && span.until.is_none_or(|end| end >= waited);
+        if self.seen.away.iter().any(|(_, span)| is_away(span)) {
+            from = waited;
+        }
         for span in self.seen.disk_full.iter().rev() {
             if span.has(from) || span.from >= from && span.from <= ordered {
                 from = from.min(before(span.from, LAG));
