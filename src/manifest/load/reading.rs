@@ -216,8 +216,8 @@ mod tests {
             ),
         };
         FileContent::Text(Arc::new(SourceFile {
-            path: format!("{number:04}.yaml").into(),
-            text: text.into(),
+            path: format!("{number:04}.yaml"),
+            text,
         }))
     }
 
