@@ -15,14 +15,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::source::Scan;
-use super::source::walk::{Walked, Walker, is_ignored, is_manifest};
+use super::source::walk::{Walked, is_ignored, is_manifest};
 
+mod eyes;
 mod gate;
 mod hints;
 mod places;
+pub mod simulated;
 
+use eyes::{Eyes, Followed, State};
 use gate::{Gate, Write};
-use hints::{Hint, Hints};
+use hints::Hint;
 use places::Places;
 pub use places::network_file_system;
 
@@ -64,6 +67,15 @@ pub fn watch(
     options: WatchOptions,
     cancel: CancellationToken,
 ) -> mpsc::Receiver<Scan> {
+    watch_with(Eyes::Real(State::default()), root, options, cancel)
+}
+
+fn watch_with(
+    eyes: Eyes,
+    root: PathBuf,
+    options: WatchOptions,
+    cancel: CancellationToken,
+) -> mpsc::Receiver<Scan> {
     let (to, receiver) = mpsc::channel(1);
     // Notifications name absolute paths; and the working directory may change, the folder must not.
     let absolute = std::path::absolute(&root).unwrap_or_else(|_| root.clone());
@@ -74,7 +86,7 @@ pub fn watch(
         root,
         absolute: absolute.clone(),
         options,
-        state: None,
+        eyes: Some(eyes),
         places: Places::new(absolute),
         gate: Gate::default(),
         marks: HashMap::new(),
@@ -95,8 +107,8 @@ struct Watcher {
     root: PathBuf,
     absolute: PathBuf,
     options: WatchOptions,
-    /// What the blocking part of a look needs; taken while one is under way.
-    state: Option<State>,
+    /// What it looks with; taken while a look is under way.
+    eyes: Option<Eyes>,
     places: Places,
     gate: Gate,
     /// What is known about writers, by real path.
@@ -106,12 +118,6 @@ struct Watcher {
     hint_source: Option<mpsc::UnboundedReceiver<Hint>>,
     /// That hints do not work was said.
     warned: bool,
-}
-
-#[derive(Default)]
-struct State {
-    walker: Walker,
-    hints: Option<Hints>,
 }
 
 impl Watcher {
@@ -184,10 +190,10 @@ impl Watcher {
             | Hint::Gone(path)
             | Hint::Other(path) => path,
         };
-        if let Some(hints) = self.state.as_mut().and_then(|state| state.hints.as_mut())
+        if let Some(eyes) = &mut self.eyes
             && matches!(hint, Hint::Gone(_) | Hint::Moved(_))
         {
-            hints.forget(path);
+            eyes.forget(path);
         }
         if !self.places.matters(path) {
             return None;
@@ -218,14 +224,9 @@ impl Watcher {
     /// Reads the folder, hands on what is certain, and sees to the watches; when to look again.
     async fn look(&mut self) -> Instant {
         self.note_all();
-        let mut state = self.state.take().unwrap_or_default();
-        let folder = self.absolute.clone();
+        let eyes = self.eyes.take().unwrap_or_default();
         let started = Instant::now();
-        let read = tokio::task::spawn_blocking(move || {
-            let walked = state.walker.walk(&folder);
-            (state, walked)
-        });
-        let Ok((mut state, mut walked)) = read.await else {
+        let Some((eyes, mut walked)) = eyes.look(&self.absolute).await else {
             return self.start_over();
         };
         let ended = Instant::now();
@@ -242,18 +243,13 @@ impl Watcher {
             self.give(scan);
         }
 
-        let mut places = std::mem::take(&mut self.places);
-        let options = self.options;
-        let watching = tokio::task::spawn_blocking(move || {
-            places.update(&walked);
-            let followed = state.follow(&places, options);
-            (state, places, followed)
-        });
-        let Ok((state, places, followed)) = watching.await else {
+        let places = std::mem::take(&mut self.places);
+        let followed = eyes.follow(places, walked, self.options).await;
+        let Some((eyes, places, followed)) = followed else {
             return self.start_over();
         };
         self.places = places;
-        self.state = Some(state);
+        self.eyes = Some(eyes);
         let next = self.follow_up(followed);
         match offer.again {
             Some(again) => next.min(ended + again),
@@ -264,7 +260,7 @@ impl Watcher {
     /// After a panic while reading: everything is read and watched anew.
     fn start_over(&mut self) -> Instant {
         warn!(folder = %self.root.display(), "reading the folder of manifests failed; it is tried again");
-        self.state = None;
+        self.eyes = None;
         self.hint_source = None;
         self.places = Places::new(self.absolute.clone());
         Instant::now() + self.options.poll_interval
@@ -312,58 +308,6 @@ async fn next(source: &mut Option<mpsc::UnboundedReceiver<Hint>>) -> Hint {
             }
         },
         None => std::future::pending().await,
-    }
-}
-
-/// What came of asking for notifications.
-enum Followed {
-    /// Every place is watched. `added`: some only from now on.
-    Whole {
-        source: Option<mpsc::UnboundedReceiver<Hint>>,
-        added: bool,
-    },
-    /// Some or all places cannot be watched.
-    Partly {
-        source: Option<mpsc::UnboundedReceiver<Hint>>,
-        reason: String,
-    },
-    /// Notifications are not wanted, or of no use.
-    NotAsked { reason: &'static str },
-}
-
-impl State {
-    /// Makes the watches be those that `places` asks for. Blocks.
-    fn follow(&mut self, places: &Places, options: WatchOptions) -> Followed {
-        let network = places.on_network();
-        self.walker.open_first = network.is_some();
-        let reason = match network {
-            _ if options.poll_only => Some("as asked for"),
-            network => network,
-        };
-        if let Some(reason) = reason {
-            self.hints = None;
-            return Followed::NotAsked { reason };
-        }
-        let mut source = None;
-        let hints = match &mut self.hints {
-            Some(hints) => hints,
-            none => match Hints::new() {
-                Ok((hints, hint_source)) => {
-                    source = Some(hint_source);
-                    none.insert(hints)
-                }
-                Err(error) => {
-                    return Followed::Partly {
-                        source: None,
-                        reason: error,
-                    };
-                }
-            },
-        };
-        match hints.follow(places.folders()) {
-            Ok(added) => Followed::Whole { source, added },
-            Err(reason) => Followed::Partly { source, reason },
-        }
     }
 }
 

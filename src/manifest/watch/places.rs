@@ -68,8 +68,8 @@ impl Places {
             .map(PathBuf::as_path)
     }
 
-    /// Takes over what a walk came by. Blocks.
-    pub(super) fn update(&mut self, walked: &Walked) {
+    /// Takes over the folders that a walk listed, and nothing beside them.
+    pub(super) fn update_inside(&mut self, walked: &Walked) {
         self.folders.clear();
         self.inside.clear();
         self.beside.clear();
@@ -80,6 +80,11 @@ impl Places {
                 .insert(folder.real.clone(), (folder.device, folder.inode));
             self.inside.insert(folder.real.clone());
         }
+    }
+
+    /// Takes over what a walk came by. Blocks.
+    pub(super) fn update(&mut self, walked: &Walked) {
+        self.update_inside(walked);
         for hop in hops(&self.root) {
             self.beside(&hop);
         }
