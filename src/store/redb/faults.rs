@@ -1,197 +1,21 @@
 //! The file store on a disk that loses power, fails and fills up.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::ops::Bound;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use ::redb::{BackendError, StorageBackend};
 use futures_util::StreamExt;
 
-use super::storage::{Open, Storage};
+use super::disk::SimDisk;
 use super::*;
 use crate::clock::{IdGen, SeededIds};
 use crate::store::{Change, Commit, SharedStore, WatchEvent};
 
-const SECTOR: usize = 512;
-
-/// A disk with a cache: what was written since the last sync may or may not outlive a power cut, sector by sector.
-#[derive(Debug)]
-struct Disk {
-    /// What the process sees.
-    seen: Vec<u8>,
-    /// What is on the platters.
-    safe: Vec<u8>,
-    unsynced: Vec<Unsynced>,
-    random: Arc<SeededIds>,
-    /// The power goes at the change with this number.
-    cut_at: Option<u64>,
-    /// The change with this number fails, once.
-    fail_at: Option<u64>,
-    changes: u64,
-    /// Longer than this the file cannot become.
-    capacity: usize,
-    /// Rises with every restart; what was opened before it only fails.
-    boot: u64,
-    powered: bool,
-}
-
-#[derive(Debug)]
-enum Unsynced {
-    Write(usize, Vec<u8>),
-    Length(usize),
-}
-
-impl Disk {
-    fn change(&mut self) -> io::Result<()> {
-        self.changes += 1;
-        if self.cut_at == Some(self.changes) {
-            self.powered = false;
-            return Err(io::Error::other("the power went"));
-        }
-        if self.fail_at == Some(self.changes) {
-            return Err(io::Error::other("the disk failed"));
-        }
-        Ok(())
-    }
-
-    /// Power off, then on: each unsynced sector made it, or not, at the given odds of 256.
-    fn restart(&mut self, odds: u64) {
-        let random = Arc::clone(&self.random);
-        let kept = || random.bits() % 256 < odds;
-        for change in std::mem::take(&mut self.unsynced) {
-            match change {
-                Unsynced::Length(length) => {
-                    if kept() {
-                        self.safe.resize(length, 0);
-                    }
-                }
-                Unsynced::Write(offset, data) => {
-                    for (n, sector) in data.chunks(SECTOR).enumerate() {
-                        let from = offset + n * SECTOR;
-                        if kept() && from + sector.len() <= self.safe.len() {
-                            self.safe[from..from + sector.len()].copy_from_slice(sector);
-                        }
-                    }
-                }
-            }
-        }
-        self.seen = self.safe.clone();
-        self.boot += 1;
-        self.powered = true;
-        self.cut_at = None;
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Machine(Arc<Mutex<Disk>>);
-
-impl Machine {
-    fn new(random: Arc<SeededIds>) -> Self {
-        Self(Arc::new(Mutex::new(Disk {
-            seen: Vec::new(),
-            safe: Vec::new(),
-            unsynced: Vec::new(),
-            random,
-            cut_at: None,
-            fail_at: None,
-            changes: 0,
-            capacity: usize::MAX,
-            boot: 0,
-            powered: true,
-        })))
-    }
-
-    fn disk(&self) -> MutexGuard<'_, Disk> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl SimDisk {
+    /// The store on it, with a thread of its own as in the product.
     async fn store(&self) -> Result<Arc<Redb>, StoreError> {
         let path = PathBuf::from("disk");
         Redb::open_storage(Box::new(self.clone()), path, Capacity::default()).await
-    }
-}
-
-impl Open for Machine {
-    fn open(&self) -> Result<Storage, StoreError> {
-        Ok(Storage::new(File {
-            boot: self.disk().boot,
-            machine: self.clone(),
-        }))
-    }
-}
-
-#[derive(Debug)]
-struct File {
-    machine: Machine,
-    boot: u64,
-}
-
-impl File {
-    fn disk(&self) -> io::Result<MutexGuard<'_, Disk>> {
-        let disk = self.machine.disk();
-        if disk.powered && disk.boot == self.boot {
-            Ok(disk)
-        } else {
-            Err(io::Error::other("there is no power"))
-        }
-    }
-}
-
-impl StorageBackend for File {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.disk()?.seen.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let from = offset as usize;
-        let disk = self.disk()?;
-        let bytes = disk.seen.get(from..from + out.len());
-        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut disk = self.disk()?;
-        disk.change()?;
-        let length = len as usize;
-        if length > disk.capacity && length > disk.seen.len() {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        disk.seen.resize(length, 0);
-        disk.unsynced.push(Unsynced::Length(length));
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut disk = self.disk()?;
-        disk.change()?;
-        disk.unsynced.clear();
-        disk.safe = disk.seen.clone();
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut disk = self.disk()?;
-        let from = offset as usize;
-        let cut = disk.change();
-        if cut.is_ok() || !disk.powered {
-            // A write during which the power goes may have begun.
-            disk.unsynced.push(Unsynced::Write(from, data.to_vec()));
-        }
-        cut?;
-        disk.seen[from..from + data.len()].copy_from_slice(data);
-        Ok(())
-    }
-
-    fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(true)
-    }
-
-    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
-        Ok(())
     }
 }
 
@@ -280,7 +104,7 @@ async fn a_power_cut_at_any_moment_loses_nothing_committed_and_leaves_nothing_ha
     let mut cuts_while_committing = 0;
     for seed in 0..seeds() {
         let random = SeededIds::new(seed);
-        let machine = Machine::new(Arc::clone(&random));
+        let machine = SimDisk::new(Arc::clone(&random));
         let mut told = Told::default();
         for boot in 0..4 {
             let context = format!("seed {seed}, boot {boot}");
@@ -293,9 +117,7 @@ async fn a_power_cut_at_any_moment_loses_nothing_committed_and_leaves_nothing_ha
             {
                 cuts_while_committing += 1;
             }
-            machine
-                .disk()
-                .restart([0, 64, 128, 256][(random.bits() % 4) as usize]);
+            machine.lose_power([0, 64, 128, 256][(random.bits() % 4) as usize]);
             let store = machine.store().await.expect(&context);
             told.check(&store, &context).await;
         }
@@ -307,7 +129,7 @@ async fn a_power_cut_at_any_moment_loses_nothing_committed_and_leaves_nothing_ha
 async fn after_any_failed_change_the_answer_is_true_and_the_store_goes_on() {
     let mut failures = 0;
     for nth in 1..60 {
-        let machine = Machine::new(SeededIds::new(nth));
+        let machine = SimDisk::new(SeededIds::new(nth));
         let store = machine.store().await.expect("a new store");
         let epoch = store.acquire("controller").await.expect("an epoch");
         let mut told = Told {
@@ -343,7 +165,7 @@ async fn after_any_failed_change_the_answer_is_true_and_the_store_goes_on() {
         assert_watch_is_true(&mut watch, &store, &context).await;
         // What was promised is on the disk, not only in its cache.
         drop(store);
-        machine.disk().restart(0);
+        machine.lose_power(0);
         let store = machine.store().await.expect(&context);
         told.check(&store, &context).await;
     }
@@ -368,7 +190,7 @@ async fn assert_watch_is_true(watch: &mut Watch, store: &Redb, context: &str) {
 
 #[tokio::test]
 async fn a_full_disk_refuses_writes_and_serves_again_when_there_is_room() {
-    let machine = Machine::new(SeededIds::new(1));
+    let machine = SimDisk::new(SeededIds::new(1));
     let store = machine.store().await.expect("a new store");
     let shared: SharedStore = Arc::clone(&store) as SharedStore;
     let epoch = shared.acquire("controller").await.expect("an epoch");
@@ -409,7 +231,7 @@ async fn a_full_disk_refuses_writes_and_serves_again_when_there_is_room() {
 
 #[tokio::test]
 async fn a_store_that_another_process_took_meanwhile_refuses_the_old_holder() {
-    let machine = Machine::new(SeededIds::new(1));
+    let machine = SimDisk::new(SeededIds::new(1));
     let ours = machine.store().await.expect("a new store");
     let epoch = ours.acquire("controller").await.expect("an epoch");
     ours.commit(&epoch, &[], Told::ops(0))

@@ -12,8 +12,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -23,6 +23,7 @@ use super::history::{Capacity, History};
 use super::{Epoch, Guard, Limits, Listing, Op, Revision, Store, StoreError, Watch, typed};
 
 mod database;
+mod disk;
 mod offline;
 mod storage;
 
@@ -30,6 +31,7 @@ mod storage;
 mod faults;
 
 pub use database::FORMAT;
+pub use disk::SimDisk;
 pub use offline::{backup, dump, dump_listing, read_dump, write_new};
 
 use database::{Database, Failure, Group, Outcome, Write};
@@ -46,9 +48,20 @@ const GROUP: usize = 64;
 pub struct Redb {
     path: PathBuf,
     history: History,
-    /// `None` only while it is dropped.
-    requests: Option<mpsc::Sender<Request>>,
-    thread: Option<JoinHandle<()>>,
+    hands: Hands,
+}
+
+/// Who reads and writes.
+#[derive(Debug)]
+enum Hands {
+    /// A thread of its own.
+    Thread {
+        /// `None` only while it is dropped.
+        requests: Option<mpsc::Sender<Request>>,
+        thread: Option<JoinHandle<()>>,
+    },
+    /// Whoever asks, at once: a simulation has one thread, whose order is its own.
+    Asker(Box<Mutex<Worker>>),
 }
 
 #[derive(Debug)]
@@ -107,8 +120,29 @@ impl Redb {
         Ok(Arc::new(Self {
             path,
             history,
-            requests: Some(requests),
-            thread: Some(thread),
+            hands: Hands::Thread {
+                requests: Some(requests),
+                thread: Some(thread),
+            },
+        }))
+    }
+
+    /// Opens the store on a disk in memory. Everything is done by whoever asks for it, before anybody else goes on.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn simulated(disk: &SimDisk) -> Result<Arc<Self>, StoreError> {
+        let path = PathBuf::from("disk");
+        let database = Database::open(Box::new(disk.clone()), path.display().to_string())?;
+        let history = History::new(database.revision(), Capacity::default());
+        let worker = Worker {
+            database,
+            history: history.clone(),
+        };
+        Ok(Arc::new(Self {
+            path,
+            history,
+            hands: Hands::Asker(Box::new(Mutex::new(worker))),
         }))
     }
 
@@ -138,10 +172,17 @@ impl Redb {
             maybe_applied,
         };
         let (reply, answer) = oneshot::channel();
-        let sent = self
-            .requests
-            .as_ref()
-            .is_some_and(|requests| requests.send(request(reply)).is_ok());
+        let request = request(reply);
+        let sent = match &self.hands {
+            Hands::Thread { requests, .. } => requests
+                .as_ref()
+                .is_some_and(|requests| requests.send(request).is_ok()),
+            Hands::Asker(worker) => {
+                let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
+                worker.serve(request, std::iter::empty());
+                true
+            }
+        };
         if !sent {
             return Err(ended(false));
         }
@@ -151,10 +192,12 @@ impl Redb {
 
 impl Drop for Redb {
     fn drop(&mut self) {
-        // The thread ends when there is nobody left to ask it anything.
-        drop(self.requests.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        if let Hands::Thread { requests, thread } = &mut self.hands {
+            // The thread ends when there is nobody left to ask it anything.
+            drop(requests.take());
+            if let Some(thread) = thread.take() {
+                let _ = thread.join();
+            }
         }
     }
 }
@@ -208,7 +251,8 @@ fn mixed_up() -> StoreError {
     }
 }
 
-/// The thread that owns the file.
+/// Owns the file.
+#[derive(Debug)]
 struct Worker {
     database: Database,
     history: History,
@@ -217,21 +261,25 @@ struct Worker {
 impl Worker {
     fn run(mut self, requests: &mpsc::Receiver<Request>) {
         while let Ok(first) = requests.recv() {
-            let mut writes = Vec::new();
-            let mut others = Vec::new();
-            let mut sort = |request| match request {
+            self.serve(first, requests.try_iter().take(GROUP - 1));
+        }
+    }
+
+    /// Answers requests. All of them were asked before any was answered, so their order is free.
+    fn serve(&mut self, first: Request, more: impl Iterator<Item = Request>) {
+        let mut writes = Vec::new();
+        let mut others = Vec::new();
+        for request in std::iter::once(first).chain(more) {
+            match request {
                 Request::Write(write, reply) => writes.push((write, reply)),
                 other => others.push(other),
-            };
-            sort(first);
-            // All of these were asked before any was answered, so their order is free.
-            requests.try_iter().take(GROUP - 1).for_each(sort);
-            if !writes.is_empty() {
-                self.write(writes);
             }
-            for request in others {
-                self.answer(request);
-            }
+        }
+        if !writes.is_empty() {
+            self.write(writes);
+        }
+        for request in others {
+            self.answer(request);
         }
     }
 
