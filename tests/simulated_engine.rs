@@ -455,3 +455,49 @@ async fn the_example_s_commands_do_what_they_do_on_a_real_engine() {
         (ContainerState::Running, HealthStatus::Healthy)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_cut_off_hears_and_says_nothing_until_it_is_back() {
+    let engine = engine(1).await;
+    let id = start(&engine, "web", &hinted("exit 1 after 20s")).await;
+    let held = start(&engine, "held", &app()).await;
+    let mut events = engine.events(None).await.expect("events");
+    let in_flight = {
+        let (engine, id) = (Arc::clone(&engine), held.clone());
+        tokio::spawn(async move { engine.stop_container(&id, 5).await })
+    };
+    tokio::task::yield_now().await;
+    engine.cut_off_for(secs(30));
+    assert_eq!(kind(engine.info().await), Some(ErrorKind::Unreachable));
+    // What was under way is done, and nobody hears of it.
+    let in_flight = in_flight.await.expect("no panic");
+    assert_eq!(kind(in_flight), Some(ErrorKind::TimedOut));
+    assert!(engine.is_reachable());
+    assert_eq!(state(&engine, &held).await.0, ContainerState::Exited);
+    assert_eq!(state(&engine, &id).await, (ContainerState::Exited, Some(1)));
+    assert!(
+        events.next().await.is_none(),
+        "the stream turns out to be dead"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_500_may_have_been_done_and_a_call_that_hangs_is_given_up() {
+    let engine = engine(1).await;
+    let every = |plan: FaultPlan| engine.set_faults(plan);
+    every(FaultPlan {
+        failed_done: 1000,
+        ..FaultPlan::default()
+    });
+    let created = engine.create_container("web", &app()).await;
+    assert_eq!(kind(created), Some(ErrorKind::Unknown));
+    assert_eq!(engine.containers().len(), 1, "it was done");
+    every(FaultPlan {
+        hung: 1000,
+        ..FaultPlan::default()
+    });
+    let began = tokio::time::Instant::now();
+    let hung = engine.info().await;
+    assert_eq!(kind(hung), Some(ErrorKind::TimedOut));
+    assert!(began.elapsed() >= secs(60));
+}

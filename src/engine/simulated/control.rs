@@ -137,9 +137,25 @@ impl Simulated {
         self.with(|state| state.unreachable_until = Some(Instant::now() + time));
     }
 
+    /// The network to the engine is cut for that long: calls find nobody, answers to calls that are under way and events are lost,
+    /// and what was connected turns out to be dead once it is back. What runs goes on.
+    pub fn cut_off_for(&self, time: Duration) {
+        self.with(|state| state.cut_off(time));
+    }
+
     /// From now on calls reach the engine again.
     pub fn reachable(&self) {
-        self.with(|state| state.unreachable_until = None);
+        self.with(|state| {
+            state.unreachable_until = None;
+            if state.cut_off_until.take().is_some() {
+                state.events.cut();
+            }
+        });
+    }
+
+    /// Whether calls reach the engine.
+    pub fn is_reachable(&self) -> bool {
+        self.with(|state| state.is_reachable())
     }
 
     /// Every event stream ends.
@@ -192,6 +208,17 @@ impl Simulated {
     /// Every container there is, at no cost and with no fault.
     pub fn containers(&self) -> Vec<ObservedContainer> {
         self.with(|state| state.list_containers(&[]))
+    }
+
+    /// The environment of a container, `NAME=value` a line.
+    pub fn environment(&self, container: &str) -> String {
+        self.with(|state| {
+            let env = state.container(container).map(|container| &container.env);
+            let lines = env.into_iter().flatten();
+            lines
+                .map(|(name, value)| format!("{name}={value}\n"))
+                .collect()
+        })
     }
 
     /// Every network there is.

@@ -189,7 +189,7 @@ impl Engine for Simulated {
             }
         }
         self.with(|state| state.pulled(reference));
-        call.reply(Ok(()))
+        call.reply(&self.shared, Ok(())).await
     }
 
     async fn upload(&self, id: &str, path: &str, archive: Bytes) -> EngineResult<()> {

@@ -122,6 +122,10 @@ pub struct FaultPlan {
     pub errors: u32,
     /// Calls that are done and whose answer is lost.
     pub lost_replies: u32,
+    /// Calls that are done and answered with a 500.
+    pub failed_done: u32,
+    /// Calls that nothing is heard of any more; half of them are done.
+    pub hung: u32,
     /// Calls that take longer, by up to [`FaultPlan::slowest`].
     pub slow: u32,
     /// The longest delay of a slow call.
@@ -142,6 +146,8 @@ impl FaultPlan {
         Self {
             errors: 30,
             lost_replies: 30,
+            failed_done: 15,
+            hung: 4,
             slow: 50,
             slowest: Duration::from_secs(8),
             cut_events: 5,
@@ -159,6 +165,13 @@ pub(super) enum Wrong {
     Fails(ErrorKind),
     /// It is done, and the answer is lost.
     LosesReply,
+    /// It is done, and the answer says that it failed.
+    FailsDone,
+    /// No answer ever comes.
+    Hangs {
+        /// Whether it is done.
+        done: bool,
+    },
     /// It takes so much longer.
     IsSlow(Duration),
 }
@@ -212,6 +225,13 @@ impl Faults {
         }
         if self.hits(self.plan.lost_replies) {
             return Some(Wrong::LosesReply);
+        }
+        if self.hits(self.plan.failed_done) {
+            return Some(Wrong::FailsDone);
+        }
+        if self.hits(self.plan.hung) {
+            let done = self.dice.bits().is_multiple_of(2);
+            return Some(Wrong::Hangs { done });
         }
         if self.hits(self.plan.slow) {
             return Some(Wrong::IsSlow(self.up_to(self.plan.slowest)));

@@ -48,6 +48,9 @@ use self::state::{Answer, State};
 use super::{EngineError, EngineResult, ErrorKind};
 use crate::clock::{SharedClock, SharedIds};
 
+/// How long callers wait for an answer that does not come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What a simulated engine is like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SimOptions {
@@ -144,6 +147,11 @@ impl Simulated {
         self.shared.with(f)
     }
 
+    /// Its host's name.
+    pub fn name(&self) -> String {
+        self.with(|state| state.options.name.clone())
+    }
+
     /// A call that reads: it takes its time, then sees what is there.
     async fn read<T>(
         &self,
@@ -155,7 +163,7 @@ impl Simulated {
         call.wait(self.with(|state| state.options.read_time))
             .await?;
         let result = call.answer(self.with(f));
-        call.reply(result)
+        call.reply(&self.shared, result).await
     }
 
     /// A call that changes something: once it was sent, it is done, whether anybody waits for the answer or not.
@@ -198,7 +206,7 @@ impl Simulated {
             call.wait(time).await?;
             let value = call.answer(shared.with(f))?;
             let result = then(Arc::clone(&shared), Arc::clone(&call), value).await;
-            call.reply(result)
+            call.reply(&shared, result).await
         });
         done.await.unwrap_or(Err(failed))
     }
@@ -261,7 +269,20 @@ impl Call {
             Some(Wrong::Fails(kind)) => {
                 Err(self.error(kind, "a fault of the simulated engine, nothing was done"))
             }
+            Some(Wrong::Hangs { done: false }) => Err(self.hang().await),
             _ => Ok(()),
+        }
+    }
+
+    /// Nothing comes back, until whoever called has waited long enough.
+    async fn hang(&self) -> EngineError {
+        tokio::select! {
+            biased;
+            () = self.generation.cancelled() => self.cut(),
+            () = tokio::time::sleep(PATIENCE) => self.error(
+                ErrorKind::TimedOut,
+                format!("no answer within {} seconds", PATIENCE.as_secs()),
+            ),
         }
     }
 
@@ -274,11 +295,17 @@ impl Call {
     }
 
     /// The answer, if it arrives.
-    fn reply<T>(&self, result: EngineResult<T>) -> EngineResult<T> {
+    async fn reply<T>(&self, shared: &Shared, result: EngineResult<T>) -> EngineResult<T> {
         match self.wrong {
             Some(Wrong::LosesReply) => {
                 Err(self.error(ErrorKind::Unknown, "unexpected EOF: the reply was lost"))
             }
+            Some(Wrong::FailsDone) => Err(self.error(
+                ErrorKind::Unknown,
+                "500: a fault of the simulated engine, and it was done",
+            )),
+            Some(Wrong::Hangs { .. }) => Err(self.hang().await),
+            _ if shared.with(|state| state.is_cut_off()) => Err(self.hang().await),
             _ => result,
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::process::{OnTerm, Process, Turn, World};
 use super::shell::{Op, Program, compile};
@@ -272,6 +273,15 @@ impl State {
 
     /// An attachment to a container's standard input has ended, in the run of the container that it was made for.
     pub fn detach(&mut self, id: &str, ends: u64) {
+        if let Some(until) = self.cut_off_until.filter(|_| self.is_cut_off()) {
+            // The engine does not hear of it before.
+            let timer = Timer::Detach {
+                container: id.to_owned(),
+                ends,
+            };
+            self.after(until.duration_since(Instant::now()), timer);
+            return;
+        }
         let Some(container) = self.containers.get_mut(id) else {
             return;
         };

@@ -145,6 +145,10 @@ pub(super) enum Timer {
     Destroy { container: String },
     /// A command goes on.
     ExecStep { exec: String },
+    /// Whoever held the standard input of that run let go of it.
+    Detach { container: String, ends: u64 },
+    /// It is no longer cut off: connections from before turn out to be dead.
+    Rejoin,
     /// The engine restarts by itself (a fault plan asked for it), to be back after that long.
     Restart { back_after: Duration },
     /// The engine that was told to end has ended, to be back after that long.
@@ -175,6 +179,8 @@ pub(super) struct State {
     pub began: Timestamp,
     /// It was told to end: it takes no new connections.
     pub closing: bool,
+    /// Nothing comes through in either direction until then.
+    pub cut_off_until: Option<Instant>,
     /// Bumped when the engine restarts: calls in progress are cut.
     pub generation: CancellationToken,
     timers: BTreeMap<(Instant, u64), Timer>,
@@ -209,6 +215,7 @@ impl State {
             unreachable_until: None,
             began: Timestamp::default(),
             closing: false,
+            cut_off_until: None,
             generation: CancellationToken::new(),
             timers: BTreeMap::new(),
             timer_count: 0,
@@ -317,6 +324,12 @@ impl State {
                 } => self.verdict(&container, run, passed, output),
                 Timer::Destroy { container } => self.destroy(&container),
                 Timer::ExecStep { exec } => self.step_exec(&exec),
+                Timer::Detach { container, ends } => self.detach(&container, ends),
+                Timer::Rejoin => {
+                    if !self.is_cut_off() {
+                        self.events.cut();
+                    }
+                }
                 Timer::Restart { back_after } => {
                     if let Some(next) = self.faults.next_restart() {
                         self.after(next, Timer::Restart { back_after });
@@ -332,6 +345,20 @@ impl State {
     pub fn is_reachable(&self) -> bool {
         self.unreachable_until
             .is_none_or(|until| until <= Instant::now())
+            && !self.is_cut_off()
+    }
+
+    /// Whether nothing comes through.
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off_until
+            .is_some_and(|until| until > Instant::now())
+    }
+
+    /// Nothing comes through for that long: no call, no answer to one that is under way, no event. What runs goes on.
+    pub fn cut_off(&mut self, time: Duration) {
+        self.cut_off_until = Some(Instant::now() + time);
+        self.events.silence();
+        self.after(time, Timer::Rejoin);
     }
 
     /// The engine is told to end: it takes no new connections and asks every container to end. Who is connected is answered as
