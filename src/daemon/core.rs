@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::clusters::Clusters;
+use super::control::DaemonControl;
 use super::leader::Leadership;
 use super::pulls::Pulls;
 use super::{Engines, Options, Shared, folder};
@@ -125,6 +126,17 @@ impl Core {
     ) -> impl Future<Output = ()> + Send + use<> {
         let (shared, clusters) = (Arc::clone(&self.shared), Arc::clone(&self.clusters));
         folder::follow(shared, clusters, scans, stop)
+    }
+
+    /// What answers for it on a socket.
+    pub fn control(&self) -> Arc<dyn api::Control> {
+        let (shared, clusters) = (Arc::clone(&self.shared), Arc::clone(&self.clusters));
+        Arc::new(DaemonControl::new(shared, clusters))
+    }
+
+    /// What is known of the folder.
+    pub fn folder_status(&self) -> watch::Receiver<api::FolderStatus> {
+        self.shared.status.subscribe()
     }
 
     /// Why everything must end, once it must.

@@ -1,6 +1,9 @@
 //! Between a process and its world: everything that it does to the world goes through here, and once the process has died
 //! nothing goes through any more, in either direction: not a call, not an answer, not an event. What it had sent is still
 //! done, as with a real `kill -9`.
+//!
+//! A [`Warden`] at the fence sees every passage and may let the others go first: the order in which tasks are polled is tokio's
+//! own, always the same, and whoever passes here is where another order would have been as good.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,15 +23,39 @@ use crate::engine::{
 use crate::model::Timestamp;
 use crate::store::{Epoch, Guard, Listing, Op, Revision, SharedStore, Store, StoreError, Watch};
 
+/// Who stands at a fence.
+pub trait Warden: Send + Sync {
+    /// Something passes: what, and to or from whom.
+    fn sees(&self, what: &'static str, whom: &str);
+
+    /// How often whoever passes now lets everybody else go first.
+    fn turns(&self) -> u32;
+}
+
 /// See the [module's documentation](self).
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Fence {
     dead: CancellationToken,
     /// The process dies at so many passages from now.
     countdown: Mutex<Option<u64>>,
+    warden: Option<Arc<dyn Warden>>,
+}
+
+impl std::fmt::Debug for Fence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Fence(dead: {})", self.is_dead())
+    }
 }
 
 impl Fence {
+    /// A fence with somebody at it.
+    pub fn guarded(warden: Option<Arc<dyn Warden>>) -> Self {
+        Self {
+            warden,
+            ..Self::default()
+        }
+    }
+
     /// The process is dead from now on.
     pub fn kill(&self) {
         self.dead.cancel();
@@ -47,6 +74,11 @@ impl Fence {
         self.dead.is_cancelled()
     }
 
+    /// Is cancelled when it dies.
+    pub fn death(&self) -> CancellationToken {
+        self.dead.child_token()
+    }
+
     /// Returns once it is dead.
     pub async fn died(&self) {
         self.dead.cancelled().await;
@@ -58,8 +90,20 @@ impl Fence {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whoever awaits this comes after some of those who are ready now, as the warden says.
+    async fn turn(&self, what: &'static str, whom: &str) {
+        let Some(warden) = &self.warden else {
+            return;
+        };
+        warden.sees(what, whom);
+        for _ in 0..warden.turns() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Passes through the fence once, in one direction.
-    async fn pass(&self) {
+    async fn pass(&self, what: &'static str, whom: &str) {
+        self.turn(what, whom).await;
         match self.lock().as_mut() {
             Some(0) => self.dead.cancel(),
             Some(left) => *left -= 1,
@@ -70,14 +114,20 @@ impl Fence {
         }
     }
 
-    async fn call<T>(&self, call: impl Future<Output = T>) -> T {
-        self.pass().await;
+    /// Takes a call through, and its answer back. It never returns once the process is dead.
+    pub async fn call<T>(
+        &self,
+        what: &'static str,
+        whom: &str,
+        call: impl Future<Output = T>,
+    ) -> T {
+        self.pass(what, whom).await;
         let answer = tokio::select! {
             biased;
             () = self.dead.cancelled() => std::future::pending().await,
             answer = call => answer,
         };
-        self.pass().await;
+        self.pass("answer", what).await;
         answer
     }
 }
@@ -86,13 +136,16 @@ impl Fence {
 #[derive(Debug)]
 pub struct FencedEngine {
     inner: Arc<Simulated>,
+    /// What the warden knows it by.
+    name: String,
     fence: Arc<Fence>,
 }
 
 impl FencedEngine {
     /// `inner` for whoever is behind `fence`.
     pub fn new(inner: Arc<Simulated>, fence: Arc<Fence>) -> Arc<Self> {
-        Arc::new(Self { inner, fence })
+        let name = inner.name();
+        Arc::new(Self { inner, name, fence })
     }
 }
 
@@ -132,20 +185,30 @@ macro_rules! through {
         #[async_trait]
         impl Engine for FencedEngine {
             $(async fn $name(&self, $($arg: $type),*) -> EngineResult<$out> {
-                self.fence.call(self.inner.$name($($arg),*)).await
+                self.fence.call(stringify!($name), &self.name, self.inner.$name($($arg),*)).await
             })*
 
             async fn events(
                 &self,
                 since: Option<Timestamp>,
             ) -> EngineResult<EngineStream<EngineEvent>> {
-                let events = self.fence.call(self.inner.events(since)).await?;
+                let call = self.inner.events(since);
+                let events = self.fence.call("events", &self.name, call).await?;
                 let dead = self.fence.dead.clone().cancelled_owned();
+                let fence = Arc::clone(&self.fence);
+                let events = events.then(move |event| {
+                    let fence = Arc::clone(&fence);
+                    async move {
+                        fence.turn("event", "").await;
+                        event
+                    }
+                });
                 Ok(events.take_until(dead).boxed())
             }
 
             async fn attach_stdin(&self, id: &str) -> EngineResult<Box<dyn Attachment>> {
-                let inner = self.fence.call(self.inner.attach_stdin(id)).await?;
+                let call = self.inner.attach_stdin(id);
+                let inner = self.fence.call("attach_stdin", &self.name, call).await?;
                 Ok(Box::new(FencedAttachment::new(inner, self.fence.dead.clone())))
             }
         }
@@ -203,7 +266,8 @@ impl FencedStore {
 #[async_trait]
 impl Store for FencedStore {
     async fn acquire(&self, name: &str) -> Result<Epoch, StoreError> {
-        self.fence.call(self.inner.acquire(name)).await
+        let call = self.inner.acquire(name);
+        self.fence.call("acquire", name, call).await
     }
 
     async fn commit(
@@ -212,16 +276,27 @@ impl Store for FencedStore {
         guards: &[Guard],
         ops: Vec<Op>,
     ) -> Result<Revision, StoreError> {
-        self.fence.call(self.inner.commit(epoch, guards, ops)).await
+        let call = self.inner.commit(epoch, guards, ops);
+        self.fence.call("commit", &epoch.name, call).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Listing, StoreError> {
-        self.fence.call(self.inner.list(prefix)).await
+        let call = self.inner.list(prefix);
+        self.fence.call("list", prefix, call).await
     }
 
     async fn watch(&self, prefix: &str, after: Revision) -> Result<Watch, StoreError> {
-        let watch = self.fence.call(self.inner.watch(prefix, after)).await?;
+        let call = self.inner.watch(prefix, after);
+        let watch = self.fence.call("watch", prefix, call).await?;
         let dead = self.fence.dead.clone().cancelled_owned();
+        let fence = Arc::clone(&self.fence);
+        let watch = watch.then(move |event| {
+            let fence = Arc::clone(&fence);
+            async move {
+                fence.turn("news", "").await;
+                event
+            }
+        });
         Ok(watch.take_until(dead).boxed())
     }
 }

@@ -8,7 +8,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::fence::{Fence, FencedEngine, FencedStore};
+use super::fence::{Fence, FencedEngine, FencedStore, Warden};
+use crate::api::{Control, FolderStatus};
 use crate::clock::{SharedClock, SharedIds};
 use crate::daemon::{Core, EngineChoice, Engines, Mode, Options, Parts, take_store};
 use crate::engine::lease::Holder;
@@ -36,20 +37,50 @@ pub struct Outside<'a> {
     pub clock: SharedClock,
     /// Ids of new tasks.
     pub ids: SharedIds,
+    /// In whose name.
+    pub owner: &'a str,
+    /// Where secrets come from; `None`: whatever is named has a value.
+    pub secrets: Option<Arc<Secrets>>,
+    /// Who stands at the fence.
+    pub warden: Option<Arc<dyn Warden>>,
 }
 
 /// A process that runs.
 pub struct Process {
     fence: Arc<Fence>,
-    scans: mpsc::Sender<Scan>,
-    fatal: watch::Receiver<Option<String>>,
+    /// Where readings of the folder go that are handed in.
+    scans: Option<mpsc::Sender<Scan>>,
+    said: watch::Receiver<Said>,
+}
+
+/// What a process lets others know.
+#[derive(Default)]
+struct Said {
+    /// Why it gave up.
+    fatal: Option<String>,
+    /// What the socket would be answered by.
+    inside: Option<(Arc<dyn Control>, watch::Receiver<FolderStatus>)>,
 }
 
 impl Process {
-    /// Starts as the daemon does: the view, the core, then the folder, of which `first` is the first reading. Must be
-    /// called on a tokio runtime.
+    /// Starts as the daemon does: the view, the core, then the folder, of which `first` is the first reading and others are handed
+    /// in ([`read`](Self::read)). Must be called on a tokio runtime.
     pub fn start(outside: &Outside<'_>, first: Scan) -> Self {
-        let fence = Arc::new(Fence::default());
+        let (scans, receiver) = mpsc::channel(READINGS);
+        let folder = first.root.clone();
+        let _ = scans.try_send(first);
+        let mut process = Self::follow(outside, folder, |_| receiver);
+        process.scans = Some(scans);
+        process
+    }
+
+    /// The same with a folder that is watched: `watch` is given what ends with the process, and returns the readings.
+    pub fn follow(
+        outside: &Outside<'_>,
+        folder: PathBuf,
+        watch: impl FnOnce(CancellationToken) -> mpsc::Receiver<Scan>,
+    ) -> Self {
+        let fence = Arc::new(Fence::guarded(outside.warden.clone()));
         let mut engines = Engines::new(
             EngineChoice::Simulated,
             Arc::clone(&outside.clock),
@@ -59,39 +90,56 @@ impl Process {
             let fenced = FencedEngine::new(Arc::clone(inner), Arc::clone(&fence));
             engines = engines.with(endpoint, fenced);
         }
-        let (scans, receiver) = mpsc::channel(READINGS);
-        let (said, fatal) = watch::channel(None);
+        let (said, hears) = watch::channel(Said::default());
+        let secrets = outside.secrets.clone();
         let life = Life {
             store: FencedStore::new(Arc::clone(&outside.store), Arc::clone(&fence)),
             engines,
             clock: Arc::clone(&outside.clock),
             ids: Arc::clone(&outside.ids),
-            folder: first.root.clone(),
-            scans: receiver,
+            owner: outside.owner.to_owned(),
+            secrets: secrets.unwrap_or_else(|| Arc::new(Secrets::imagined())),
+            folder,
+            scans: watch(fence.death()),
             said,
         };
-        let _ = scans.try_send(first);
         tokio::spawn(life.live());
         Self {
             fence,
-            scans,
-            fatal,
+            scans: None,
+            said: hears,
         }
     }
 
-    /// Hands it another reading of the folder.
+    /// Hands it another reading of the folder, where it does not watch one.
     pub fn read(&self, scan: Scan) {
-        let _ = self.scans.try_send(scan);
+        if let Some(scans) = &self.scans {
+            let _ = scans.try_send(scan);
+        }
     }
 
     /// What it is behind.
-    pub fn fence(&self) -> &Fence {
+    pub fn fence(&self) -> &Arc<Fence> {
         &self.fence
+    }
+
+    /// What its socket would ask, once it would answer. Calls of it have to be taken through the fence.
+    pub fn control(&self) -> Option<Arc<dyn Control>> {
+        let said = self.said.borrow();
+        said.inside.as_ref().map(|(control, _)| Arc::clone(control))
+    }
+
+    /// What it says about the folder, once it says anything.
+    pub fn folder(&self) -> Option<FolderStatus> {
+        let said = self.said.borrow();
+        let (_, status) = said.inside.as_ref()?;
+        let status = status.borrow().clone();
+        Some(status)
     }
 
     /// Why it gave up by itself, if it did.
     pub fn gave_up(&self) -> Option<String> {
-        self.fatal.borrow().clone()
+        self.said.borrow().fatal.clone()
     }
 }
 
@@ -101,9 +149,11 @@ struct Life {
     engines: Engines,
     clock: SharedClock,
     ids: SharedIds,
+    owner: String,
+    secrets: Arc<Secrets>,
     folder: PathBuf,
     scans: mpsc::Receiver<Scan>,
-    said: watch::Sender<Option<String>>,
+    said: watch::Sender<Said>,
 }
 
 impl Life {
@@ -116,7 +166,7 @@ impl Life {
         let found_at = view.read().revision;
         let claimant = Claimant {
             folder: self.folder.display().to_string(),
-            owner: OWNER.to_owned(),
+            owner: self.owner.clone(),
             version: "simulation".to_owned(),
             take_over: false,
         };
@@ -141,7 +191,7 @@ impl Life {
                 mode: Mode::Follow,
                 only: None,
             },
-            owner: OWNER.to_owned(),
+            owner: self.owner.clone(),
             folder: self.folder,
             clock: self.clock,
             ids: self.ids,
@@ -151,22 +201,25 @@ impl Life {
             found_at,
             engines: self.engines,
             holder: Holder {
-                owner: OWNER.to_owned(),
+                owner: self.owner,
                 started,
                 ..Holder::default()
             },
             credentials: None,
             endpoint_key: None,
             leadership: None,
-            secrets: Some(Arc::new(Secrets::imagined())),
+            secrets: Some(self.secrets),
         };
         let core = match Core::new(parts).await {
             Ok(core) => core,
             Err(error) => {
-                self.said.send_replace(Some(error.to_string()));
+                let fatal = Some(error.to_string());
+                self.said.send_modify(|said| said.fatal = fatal);
                 return;
             }
         };
+        let inside = (core.control(), core.folder_status());
+        self.said.send_modify(|said| said.inside = Some(inside));
         let tracker = TaskTracker::new();
         core.start(&tracker, &stop);
         tracker.spawn(core.follow(self.scans, stop));
@@ -176,6 +229,6 @@ impl Life {
             .await
             .ok()
             .and_then(|why| why.clone());
-        self.said.send_replace(why);
+        self.said.send_modify(|said| said.fatal = why);
     }
 }

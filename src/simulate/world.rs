@@ -13,7 +13,7 @@ use super::folder::ServiceKey;
 use super::habits::Moods;
 use super::history::is_taken;
 use super::prepare::{Deed, Prepared};
-use super::process::{Outside, Process};
+use super::process::{OWNER, Outside, Process};
 use super::record::{Fact, Facts, record};
 use crate::clock::{IdGen, SeededIds, SharedClock, SharedIds, TokioClock};
 use crate::engine::simulated::{SimEvent, SimOptions, Simulated};
@@ -305,6 +305,9 @@ fn start(
         store: store.clone(),
         clock: Arc::clone(clock),
         ids: Arc::clone(ids),
+        owner: OWNER,
+        secrets: None,
+        warden: None,
     };
     Process::start(&outside, scan)
 }
