@@ -1186,3 +1186,24 @@ async fn images_of_others_go_only_if_asked_for() {
         assert!(has(&engine, IMAGE).await, "in use");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_is_asked_whether_it_answers_as_often_as_its_cluster_s_figure_says_also_where_that_is_known_only_later()
+ {
+    let (mut rig, engine) = rig().await;
+    rig.start().await;
+    rig.settled().await;
+    let mut cluster = ClusterSpec::named(rig.cluster.clone());
+    cluster.instance_lost_after = 12;
+    rig.declare(&cluster).await;
+    let asked = || engine.calls().get(&Operation::Info).copied().unwrap_or(0);
+    // The first time may still be by the figure that holds where a manifest says nothing.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let before = asked();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let times = asked() - before;
+    assert!(
+        (9..=11).contains(&times),
+        "asked {times} times in 20 seconds"
+    );
+}

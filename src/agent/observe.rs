@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, sleep_until};
 
 use super::cache::{Reaction, identity};
 use super::register;
@@ -77,12 +77,11 @@ async fn session(shared: &Arc<Shared>) -> End {
     let mut answered = Some(info);
     let mut again = tokio::time::interval(shared.config.tuning.relist);
     again.reset();
-    let (every, patience) = heartbeat(shared.cluster().instance_lost_after);
-    let mut beats = tokio::time::interval(every);
-    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    beats.reset();
+    let mut asked_at = Instant::now();
     let mut beat = None;
     loop {
+        // Looked up each time: a cluster's own figure is known only once its manifest was taken.
+        let (every, patience) = heartbeat(shared.cluster().instance_lost_after);
         tokio::select! {
             biased;
             answered = maybe(&mut beat) => {
@@ -92,7 +91,10 @@ async fn session(shared: &Arc<Shared>) -> End {
                     Err(error) => return End::Away(error),
                 }
             }
-            _ = beats.tick(), if beat.is_none() => beat = Some(ask(shared, patience).boxed()),
+            () = sleep_until(asked_at + every), if beat.is_none() => {
+                asked_at = Instant::now();
+                beat = Some(ask(shared, patience).boxed());
+            }
             listed = maybe(&mut listing) => {
                 listing = None;
                 if let Err(error) = listed {
