@@ -1,5 +1,5 @@
 # The two commands that do everything:   make demo   and   make test
-.PHONY: demo test sim chaos properties fuzz mutants build lint fmt bless bench docs clean
+.PHONY: demo test sim sim-mutants chaos properties fuzz mutants build lint fmt bless bench docs clean
 
 build:
 	cargo build --release
@@ -12,10 +12,15 @@ demo:
 test:
 	@scripts/test.sh
 
-## The whole system in virtual time, with crashes and faults: seeds 1 to SEEDS.
+## The whole system in virtual time, with crashes and faults: SEEDS seeds, from FROM on.
 SEEDS ?= 2000
+FROM ?= 1
 sim:
-	LONGSHORE_SIM_SEEDS=$(SEEDS) cargo test --test simulation -- --nocapture
+	LONGSHORE_SIM_SEEDS=$(SEEDS) LONGSHORE_SIM_FROM=$(FROM) cargo test --profile sim --test simulation -- --nocapture
+
+## Whether each oracle of the simulation catches the fault that was made for it.
+sim-mutants:
+	@scripts/sim-mutants.sh
 
 ## New random cases for every property of the deciding code; a failing one is kept in proptest-regressions/.
 CASES ?= 5000

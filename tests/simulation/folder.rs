@@ -1,104 +1,35 @@
-//! The folder of manifests as the simulated user keeps it, and what a reading of it gives.
+//! The folder of manifests as the simulated user means it: clusters with their instances, and services with their definitions.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use longshore::diagnostic::SourceFile;
-use longshore::engine::simulated::{Behaviour, Probe, RegistryAnswer, SimImage, Simulated};
-use longshore::manifest::source::{FileContent, FolderState, Scan};
 use serde_json::{Value, json};
 
-/// Seconds after RUNNING until a task with no health check counts as healthy, in the simulated cluster.
+use super::images::Image;
+
+/// Seconds after RUNNING until a task with no health check counts as healthy, in the simulated clusters.
 pub const HEALTHY_AFTER: Duration = Duration::from_secs(5);
+/// How long an engine may be away before its tasks are given up.
+pub const LOST_AFTER: Duration = Duration::from_secs(30);
+/// What every secret is.
+pub const SECRET: &str = "s3cr3t-of-the-simulation";
+/// The cluster that most is in.
+pub const MAIN: &str = "default";
 
-/// How what an image holds behaves.
+/// How a service is spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Image {
-    /// It works.
-    Good,
-    /// It works, and must be pulled first.
-    Pulled,
-    /// It works, and has no handler for SIGTERM.
-    Stubborn,
-    /// It ends at once.
-    Crashes,
-    /// It ends after it has been healthy for a while.
-    Tires,
-    /// Its health comes and goes.
-    Flaps,
-    /// It never becomes healthy.
-    Sick,
-    /// The engine cannot start it.
-    Unstartable,
-    /// No registry has it.
-    Missing,
-}
-
-impl Image {
-    pub const GOOD: [Self; 3] = [Self::Good, Self::Pulled, Self::Stubborn];
-    pub const BAD: [Self; 6] = [
-        Self::Crashes,
-        Self::Tires,
-        Self::Flaps,
-        Self::Sick,
-        Self::Unstartable,
-        Self::Missing,
-    ];
-
-    pub fn reference(self) -> String {
-        format!("sim/{self:?}:1").to_lowercase()
-    }
-
-    /// Whether a service of it comes to rest.
-    pub fn settles(self) -> bool {
-        Self::GOOD.contains(&self)
-    }
-
-    /// Whether its tasks end before they were ever counted healthy, so that their starts are held back more and more.
-    pub fn is_throttled(self) -> bool {
-        matches!(self, Self::Crashes | Self::Unstartable | Self::Missing)
-    }
-
-    fn behaviour(self) -> Behaviour {
-        let secs = Duration::from_secs;
-        let good = Behaviour::forever().probe_after(secs(2), Probe::Pass);
-        match self {
-            Self::Good | Self::Pulled | Self::Missing => good,
-            Self::Stubborn => good.ignoring_term(),
-            Self::Crashes => Behaviour::exits(Duration::from_millis(300), 1),
-            Self::Tires => Behaviour::exits(secs(25), 1).probe_after(secs(1), Probe::Pass),
-            Self::Flaps => (0..40).fold(good, |behaviour, cycle| {
-                behaviour
-                    .probe_after(secs(cycle * 60 + 20), Probe::Fail)
-                    .probe_after(secs(cycle * 60 + 40), Probe::Pass)
-            }),
-            Self::Sick => Behaviour::forever().probe_after(secs(0), Probe::Fail),
-            Self::Unstartable => Behaviour::cannot_start("no such program in the image"),
-        }
-    }
-
-    /// Teaches an engine and its registry about every image.
-    pub fn teach(engine: &Simulated) {
-        for image in Self::GOOD.into_iter().chain(Self::BAD) {
-            let reference = image.reference();
-            engine.set_behaviour(&reference, image.behaviour());
-            match image {
-                Self::Missing => engine.set_registry(&reference, RegistryAnswer::Missing),
-                Self::Pulled => {
-                    let after = Duration::from_secs(4);
-                    engine.set_registry(&reference, RegistryAnswer::Found { after });
-                }
-                _ => engine.add_image(&reference, SimImage::default()),
-            }
-        }
-    }
+pub enum Kind {
+    /// As many tasks as are asked for.
+    Replica,
+    /// One on every instance.
+    Daemon,
 }
 
 /// A service with its task definition, as they stand in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
+    pub cluster: &'static str,
+    pub kind: Kind,
     pub desired: u32,
     pub minimum: u32,
     pub maximum: u32,
@@ -109,12 +40,25 @@ pub struct Service {
     pub check: bool,
     /// awsvpc, with a volume and a helper that is not essential.
     pub pod: bool,
+    /// Whether it is given a secret.
+    pub secret: bool,
+    /// A circuit breaker, and whether it goes back.
+    pub breaker: Option<bool>,
+    /// ECS's placement strategy, by the type and the field of its first.
+    pub strategy: Option<(&'static str, &'static str)>,
+    /// How often its file was renamed.
+    pub renamed: u32,
 }
 
 impl Service {
+    /// Fewest healthy tasks that Longshore may leave, where there are to be so many.
+    pub fn floor_of(&self, desired: u32) -> u32 {
+        (desired * self.minimum).div_ceil(100)
+    }
+
     /// Fewest healthy tasks that Longshore may leave.
     pub fn floor(&self) -> u32 {
-        (self.desired * self.minimum).div_ceil(100)
+        self.floor_of(self.desired)
     }
 
     /// Most tasks that Longshore may have at once.
@@ -138,13 +82,16 @@ impl Service {
         }
     }
 
-    fn text(&self, name: &str) -> String {
+    fn definition(&self) -> Value {
         let mut app = json!({
             "name": "app", "image": self.image.reference(), "command": ["serve"], "memory": 32, "stopTimeout": 3,
             "dockerLabels": {"app.version": self.version.to_string()},
         });
         if self.check {
             app["healthCheck"] = json!({"command": ["CMD-SHELL", "true"], "interval": 5, "timeout": 2, "retries": 2});
+        }
+        if self.secret {
+            app["secrets"] = json!([{"name": "TOKEN", "valueFrom": "token"}]);
         }
         let mut definition = json!({"containerDefinitions": [app]});
         if self.pod {
@@ -161,14 +108,29 @@ impl Service {
                 all.push(helper);
             }
         }
-        let deployment =
-            json!({"minimumHealthyPercent": self.minimum, "maximumPercent": self.maximum});
-        let service = json!({
-            "taskDefinition": name, "desiredCount": self.desired, "deploymentConfiguration": deployment,
-        });
+        definition
+    }
+
+    fn text(&self, name: &str) -> String {
+        let mut deployment = json!({"minimumHealthyPercent": self.minimum});
+        let mut service = json!({"cluster": self.cluster, "taskDefinition": name});
+        match self.kind {
+            Kind::Replica => {
+                service["desiredCount"] = self.desired.into();
+                deployment["maximumPercent"] = self.maximum.into();
+                if let Some((kind, field)) = self.strategy {
+                    service["placementStrategy"] = json!([{"type": kind, "field": field}]);
+                }
+            }
+            Kind::Daemon => service["schedulingStrategy"] = "DAEMON".into(),
+        }
+        if let Some(rollback) = self.breaker {
+            deployment["deploymentCircuitBreaker"] = json!({"enable": true, "rollback": rollback});
+        }
+        service["deploymentConfiguration"] = deployment;
         format!(
             "{}\n---\n{}\n",
-            document("TaskDefinition", name, definition),
+            document("TaskDefinition", name, self.definition()),
             document("Service", name, service)
         )
     }
@@ -178,11 +140,21 @@ fn document(kind: &str, name: &str, spec: Value) -> Value {
     json!({"apiVersion": "longshore/v1", "kind": kind, "metadata": {"name": name}, "spec": spec})
 }
 
+/// A container instance as the manifest of its cluster has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    pub cluster: &'static str,
+    pub name: String,
+    /// Name of its engine.
+    pub engine: String,
+    pub draining: bool,
+    pub zone: Option<&'static str>,
+}
+
 /// The folder's content.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Folder {
-    /// Names of the engines.
-    pub engines: Vec<String>,
+    pub instances: Vec<Instance>,
     pub services: BTreeMap<String, Service>,
     /// Services whose file was spoilt by an edit.
     pub spoilt: Vec<String>,
@@ -201,42 +173,54 @@ impl Folder {
         self.spoilt.is_empty() && !self.gone
     }
 
-    /// What reading it gives.
-    pub fn scan(&self) -> Scan {
+    /// The instances of a cluster.
+    pub fn of_cluster<'a>(&'a self, cluster: &'a str) -> impl Iterator<Item = &'a Instance> {
+        self.instances.iter().filter(move |i| i.cluster == cluster)
+    }
+
+    /// The file that a service stands in.
+    pub fn file_of(name: &str, service: &Service) -> String {
+        match service.renamed {
+            0 => format!("{name}.yaml"),
+            n => format!("{name}-{n}.yaml"),
+        }
+    }
+
+    /// Its files; none where it is away.
+    pub fn files(&self) -> BTreeMap<String, String> {
         let mut files = BTreeMap::new();
-        let mut add = |path: String, text: String| {
-            let file = SourceFile {
-                path: path.clone(),
-                text,
-            };
-            files.insert(path, FileContent::Text(Arc::new(file)));
-        };
-        let instances: Vec<Value> = self
-            .engines
-            .iter()
-            .map(|name| json!({"name": name, "endpoint": Self::address(name)}))
-            .collect();
-        let cluster = json!({"healthyAfterSeconds": HEALTHY_AFTER.as_secs(), "containerInstances": instances});
-        if !self.gone {
-            add(
-                "cluster.yaml".to_owned(),
-                document("Cluster", "default", cluster).to_string(),
-            );
-            for (name, service) in &self.services {
-                let mut text = service.text(name);
-                if self.spoilt.contains(name) {
-                    text.truncate(text.len() * 2 / 3);
-                }
-                add(format!("{name}.yaml"), text);
+        if self.gone {
+            return files;
+        }
+        let mut clusters: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+        for instance in &self.instances {
+            let mut value =
+                json!({"name": instance.name, "endpoint": Self::address(&instance.engine)});
+            if instance.draining {
+                value["status"] = "DRAINING".into();
             }
+            if let Some(zone) = instance.zone {
+                value["attributes"] = json!({"ecs.availability-zone": zone});
+            }
+            clusters.entry(instance.cluster).or_default().push(value);
         }
-        Scan {
-            root: PathBuf::from("/sim/manifests"),
-            state: match self.gone {
-                true => FolderState::Missing,
-                false => FolderState::Present,
-            },
-            files,
+        for (name, instances) in clusters {
+            let cluster = json!({
+                "healthyAfterSeconds": HEALTHY_AFTER.as_secs(),
+                "instanceLostAfterSeconds": LOST_AFTER.as_secs(),
+                "containerInstances": instances,
+                "secretProviders": [{"type": "environment"}],
+            });
+            let text = document("Cluster", name, cluster).to_string();
+            files.insert(format!("cluster-{name}.yaml"), text);
         }
+        for (name, service) in &self.services {
+            let mut text = service.text(name);
+            if self.spoilt.contains(name) {
+                text.truncate(text.len() * 2 / 3);
+            }
+            files.insert(Self::file_of(name, service), text);
+        }
+        files
     }
 }

@@ -1,21 +1,26 @@
-//! What the simulation saw besides the engines' own history: what was committed and when, what the folder said and when, and
-//! the trace that two runs of one seed must share.
+//! What the simulation saw besides the engines' own history: what was committed and when, what the folder said and when, what was
+//! reached, and the trace that two runs of one seed must share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use longshore::clock::SharedClock;
-use longshore::model::{DesiredStatus, LastStatus, TaskRecord, TaskStatus, Timestamp};
-use longshore::store::{Key, Op, Revision};
+use longshore::model::{LastStatus, ServiceRecord, StopCode, Timestamp};
+use longshore::store::{Op, Revision};
 
 use super::folder::{Folder, Service};
-use super::timeline::Timeline;
+use super::oracles::Finding;
+use super::scenario::Weather;
 
 /// When a task was ordered, and when to stop.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Order {
+    pub instance: String,
     pub started: Timestamp,
-    pub stopped: Option<Timestamp>,
+    pub stopped: Option<(Timestamp, StopCode)>,
+    /// After the store was lost: the instances that had been heard of again when it was ordered.
+    pub heard: Option<BTreeSet<String>>,
 }
 
 /// A time in which some of the folder could not be taken.
@@ -25,21 +30,46 @@ pub struct Broken {
     pub until: Option<Timestamp>,
 }
 
-#[derive(Default)]
 pub struct Seen {
+    pub weather: Weather,
     pub trace: Vec<(Timestamp, String)>,
     pub orders: BTreeMap<String, Order>,
-    statuses: BTreeMap<String, LastStatus>,
-    /// What a store must never do, as it happened.
-    pub wrong: Vec<String>,
-    /// What each service was to be.
-    pub configs: Timeline<Service>,
+    pub statuses: BTreeMap<String, LastStatus>,
+    /// Tasks that were given up, and when.
+    pub given_up: BTreeMap<String, Timestamp>,
+    /// Until when tasks are protected, by Longshore's clock.
+    pub protected: BTreeMap<String, Timestamp>,
+    /// Services that are suspended.
+    pub suspended: BTreeSet<String>,
+    /// Instances that drain, by cluster and name.
+    pub draining: BTreeSet<(String, String)>,
+    pub services: BTreeMap<String, ServiceRecord>,
+    /// What was not kept, as it happened.
+    pub found: Vec<Finding>,
+    /// What each service was to be from when on; `None`: not at all.
+    pub configs: BTreeMap<String, Vec<(Timestamp, Option<Service>)>>,
     pub broken: Vec<Broken>,
+    /// When engines went away, and came back, by name.
+    pub away: BTreeMap<String, Vec<(Timestamp, Option<Timestamp>)>>,
     pub stores_lost: u64,
+    /// Instances that were heard of since the store was lost last.
+    pub heard: BTreeSet<String>,
+    /// When Longshore's clock jumped, and by how much.
+    pub jumps: Vec<(Timestamp, i64)>,
+    /// When a Longshore began to watch.
+    pub boots: Vec<Timestamp>,
+    /// How often what was reached.
+    pub reached: BTreeMap<&'static str, u64>,
+    /// Everything that passed the fence, as one number.
+    pub passages: u64,
+    /// The same one by one, where it is wanted.
+    pub all_passages: Option<Vec<(Timestamp, String)>>,
 }
 
 pub struct Record {
-    clock: SharedClock,
+    pub clock: SharedClock,
+    /// Longshore's clock, which jumps.
+    pub theirs: SharedClock,
     seen: Mutex<Seen>,
 }
 
@@ -50,10 +80,11 @@ impl std::fmt::Debug for Record {
 }
 
 impl Record {
-    pub fn new(clock: SharedClock) -> Self {
+    pub fn new(clock: SharedClock, theirs: SharedClock, weather: Weather) -> Self {
         Self {
             clock,
-            seen: Mutex::default(),
+            theirs,
+            seen: Mutex::new(Seen::new(weather)),
         }
     }
 
@@ -67,8 +98,31 @@ impl Record {
         self.seen().trace.push((now, line));
     }
 
+    /// Something was reached.
+    pub fn reach(&self, what: &'static str) {
+        *self.seen().reached.entry(what).or_default() += 1;
+    }
+
+    pub fn found(&self, finding: Finding) {
+        self.seen().found.push(finding);
+    }
+
+    /// Something passed the fence.
+    pub fn passed(&self, what: &str, whom: &str) {
+        let now = self.clock.now();
+        let mut seen = self.seen();
+        let mut hash = seen.passages ^ now.as_millis().unsigned_abs();
+        for byte in what.bytes().chain(whom.bytes()) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        }
+        seen.passages = hash;
+        if let Some(all) = &mut seen.all_passages {
+            all.push((now, format!("{what} {whom}")));
+        }
+    }
+
     /// A commit was applied.
-    pub fn committed(&self, revision: Revision, ops: &[Op]) {
+    pub fn committed(&self, writer: &str, revision: Revision, ops: &[Op]) {
         let keys: Vec<String> = ops
             .iter()
             .map(|op| match op {
@@ -76,26 +130,40 @@ impl Record {
                 Op::Delete(key) => format!("-{key}"),
             })
             .collect();
-        self.say(format!("store {revision}: {}", keys.join(" ")));
-        let now = self.clock.now();
-        let mut seen = self.seen();
-        for op in ops {
-            match op {
-                Op::Put(key, value) => seen.put(key, value, now),
-                Op::Delete(key) => {
-                    if let Some(Key::TaskStatus(_, id)) = Key::parse(key) {
-                        seen.statuses.remove(id.as_str());
-                    }
-                }
-            }
-        }
+        self.say(format!("store {revision} {writer}: {}", keys.join(" ")));
+        self.reach(match writer.split('/').next() {
+            Some("controller") => "the controller's worker",
+            Some("agent") => "an agent's runner",
+            Some("folder") => "the folder's follower",
+            _ => "another writer",
+        });
+        let (now, theirs) = (self.clock.now(), self.theirs.now());
+        self.seen().commit(ops, now, theirs);
     }
 
-    /// The store is lost, with all statuses in it.
+    /// The store is lost, with all that was in it.
     pub fn store_lost(&self) {
         let mut seen = self.seen();
         seen.statuses.clear();
+        seen.protected.clear();
+        seen.suspended.clear();
+        seen.draining.clear();
+        seen.services.clear();
+        seen.heard.clear();
         seen.stores_lost += 1;
+    }
+
+    /// The engine went away, or came back.
+    pub fn engine(&self, name: &str, is_away: bool) {
+        let now = self.clock.now();
+        let mut seen = self.seen();
+        let all = seen.away.entry(name.to_owned()).or_default();
+        let open = all.last_mut().filter(|(_, back)| back.is_none());
+        match (open, is_away) {
+            (None, true) => all.push((now, None)),
+            (Some((_, back)), false) => *back = Some(now),
+            _ => {}
+        }
     }
 
     /// The folder was edited: what can be taken of it is in force from now on, the rest stays as it was (P1).
@@ -104,12 +172,14 @@ impl Record {
         let mut seen = self.seen();
         for (name, service) in &folder.services {
             if !folder.gone && !folder.spoilt.contains(name) {
-                seen.configs.set(name, now, Some(service.clone()));
+                seen.configure(name, now, Some(service.clone()));
             }
         }
-        if folder.is_valid() {
-            let stays = |name: &str| folder.services.contains_key(name);
-            seen.configs.keep(now, stays);
+        let names: Vec<String> = seen.configs.keys().cloned().collect();
+        for name in names {
+            if folder.is_valid() && !folder.services.contains_key(&name) {
+                seen.configure(&name, now, None);
+            }
         }
         let open = seen
             .broken
@@ -127,42 +197,63 @@ impl Record {
 }
 
 impl Seen {
-    fn put(&mut self, key: &str, value: &[u8], now: Timestamp) {
-        match Key::parse(key) {
-            Some(Key::Task(_, id)) => {
-                let Ok(record) = serde_json::from_slice::<TaskRecord>(value) else {
-                    self.wrong.push(format!("{key} cannot be read"));
-                    return;
-                };
-                let stops = record.desired == DesiredStatus::Stopped;
-                let order = self.orders.entry(id.to_string()).or_insert(Order {
-                    started: now,
-                    stopped: None,
-                });
-                match (order.stopped, stops) {
-                    (None, true) => order.stopped = Some(now),
-                    // A lost store loses orders to stop with it.
-                    (Some(_), false) if self.stores_lost == 0 => {
-                        self.wrong
-                            .push(format!("task {id} was ordered to stop and then to run"));
-                    }
-                    (Some(_), false) => order.stopped = None,
-                    _ => {}
-                }
-            }
-            Some(Key::TaskStatus(_, id)) => {
-                let Ok(status) = serde_json::from_slice::<TaskStatus>(value) else {
-                    self.wrong.push(format!("{key} cannot be read"));
-                    return;
-                };
-                let before = self.statuses.insert(id.to_string(), status.last_status);
-                if before.is_some_and(|before| before > status.last_status) {
-                    let now = status.last_status;
-                    self.wrong
-                        .push(format!("task {id} went back from {before:?} to {now:?}"));
-                }
-            }
-            _ => {}
+    fn new(weather: Weather) -> Self {
+        Self {
+            weather,
+            trace: Vec::new(),
+            orders: BTreeMap::new(),
+            statuses: BTreeMap::new(),
+            given_up: BTreeMap::new(),
+            protected: BTreeMap::new(),
+            suspended: BTreeSet::new(),
+            draining: BTreeSet::new(),
+            services: BTreeMap::new(),
+            found: Vec::new(),
+            configs: BTreeMap::new(),
+            broken: Vec::new(),
+            away: BTreeMap::new(),
+            stores_lost: 0,
+            heard: BTreeSet::new(),
+            jumps: Vec::new(),
+            boots: Vec::new(),
+            reached: BTreeMap::new(),
+            passages: 0,
+            all_passages: None,
         }
     }
+
+    fn configure(&mut self, name: &str, now: Timestamp, service: Option<Service>) {
+        let all = self.configs.entry(name.to_owned()).or_default();
+        if all.last().map(|(_, last)| last) != Some(&service) {
+            all.push((now, service));
+        }
+    }
+
+    /// What the service was to be at some time within these, ends included.
+    pub fn in_force(&self, name: &str, from: Timestamp, until: Timestamp) -> Vec<Option<Service>> {
+        let all = self.configs.get(name).map_or(&[][..], Vec::as_slice);
+        let before = all.iter().rposition(|(at, _)| *at <= from);
+        let mut found: Vec<_> = all
+            .iter()
+            .enumerate()
+            .filter(|(n, (at, _))| *at <= until && before.is_none_or(|before| *n >= before))
+            .map(|(_, (_, service))| service.clone())
+            .collect();
+        if before.is_none() {
+            found.push(None);
+        }
+        found
+    }
+
+    /// Whether an engine was away then.
+    pub fn is_away(&self, engine: &str, at: Timestamp) -> bool {
+        let mut away = self.away.get(engine).into_iter().flatten();
+        away.any(|(from, back)| *from <= at && back.is_none_or(|back| back > at))
+    }
+}
+
+/// So much before `at`.
+pub fn before(at: Timestamp, by: Duration) -> Timestamp {
+    let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(at.as_millis() - millis)
 }

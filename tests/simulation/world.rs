@@ -1,98 +1,87 @@
 //! A run: engines, a store and a user on one side of the fence, the process on the other, in virtual time.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use longshore::clock::{SharedClock, TokioClock};
+use longshore::clock::{SeededIds, SharedClock, TokioClock};
 use longshore::engine::body::CreateBody;
-use longshore::engine::simulated::{Probe, SimImage, SimOptions, Simulated};
-use longshore::engine::{ContainerState, Engine, ObservedContainer, labels};
+use longshore::engine::simulated::{SimEvent, SimImage, SimOptions, Simulated};
+use longshore::engine::{Engine, labels};
+use longshore::manifest::watch::simulated::{Noticed, SimFolder};
 use longshore::model::Timestamp;
 use longshore::simulate::process::Process;
 use longshore::store::Memory;
+use longshore::store::redb::SimDisk;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::dice::Dice;
-use super::folder::{Folder, Image};
-use super::judge::Judge;
-use super::process::{OWNER, Outside, Refused};
+use super::folder::{Folder, SECRET};
+use super::images::Image;
+use super::judge::judge;
+use super::oracles::{Finding, Oracle, secrets};
+use super::order::{Jumpy, Order};
+use super::process::{OWNER, Outside, ROOT};
 use super::record::Record;
-use super::rest;
-use super::scenario::{Act, Scenario};
-
-/// How long after the last fault everything must be at rest: the longest pause of the start throttle (27 minutes), and some.
-const REST_WITHIN: Duration = Duration::from_secs(35 * 60);
-/// For how long nothing may change then.
-const STILL: Duration = Duration::from_secs(5 * 60);
+use super::scenario::Scenario;
+use super::store::{Kept, Refused};
+use super::user::User;
 
 /// What a run came to.
+#[derive(Default)]
 pub struct Outcome {
-    pub wrong: Vec<String>,
+    pub found: Vec<Finding>,
     pub trace: Vec<String>,
     /// Virtual time that passed.
     pub took: Duration,
+    /// How often what was reached.
+    pub reached: BTreeMap<&'static str, u64>,
+    /// What passed the fence, one by one, where it was asked for.
+    pub passages: Vec<(Timestamp, String)>,
 }
 
-struct World {
-    outside: Outside,
-    folder: Folder,
-    process: Option<Process>,
-    /// When a dead process comes back, and whether its store is lost by then.
+/// What happens by itself at a time.
+#[derive(Debug)]
+pub enum Later {
+    /// A container's health check says again what it finds.
+    Heal(usize, String),
+    /// The second half of a file is written.
+    Finish(String, String, Noticed),
+    /// The disk has room again.
+    Room,
+    /// The other Longshore ends.
+    EndRival,
+    /// An engine that was away is back, by position.
+    Back(usize),
+}
+
+pub struct World {
+    pub outside: Outside,
+    pub folder: Folder,
+    pub process: Option<Process>,
+    rival: Option<Process>,
+    /// When a dead process comes back.
     back_at: Option<Instant>,
     /// How long the process is away once it dies.
-    down: Duration,
-    healing: Vec<(Instant, usize, String)>,
-    store_faults: u64,
-    wrong: Vec<String>,
-}
-
-/// Plays the scenario and judges it.
-pub async fn play(scenario: &Scenario) -> Outcome {
-    let began = Instant::now();
-    let mut world = World::new(scenario).await;
-    world.boot();
-    for (at, act) in &scenario.acts {
-        world.wait_until(began + *at).await;
-        world.act(act);
-    }
-    world.calm();
-    let rests = world
-        .folder
-        .services
-        .values()
-        .all(|service| service.image.settles());
-    if rests {
-        world.comes_to_rest().await;
-        world.stays_at_rest("at rest").await;
-        world.process_dies(Duration::from_secs(3));
-        world
-            .wait_until(Instant::now() + Duration::from_secs(4))
-            .await;
-        world.stays_at_rest("after a restart of the process").await;
-    } else {
-        world.pass(STILL).await;
-    }
-    world.finish(scenario, began.elapsed())
-}
-
-/// A folder is edited while the store takes nothing for a moment; then everything must come to rest at the edit.
-pub async fn edit_while_the_store_refuses(scenario: &Scenario, edited: Folder) -> Vec<String> {
-    let mut world = World::new(scenario).await;
-    world.boot();
-    world.comes_to_rest().await;
-    world.outside.refused.set(3);
-    world.act(&Act::Edit(edited));
-    world.comes_to_rest().await;
-    world.wrong
+    pub down: Duration,
+    /// What a power cut leaves of what was not synced, of 256.
+    pub odds: u64,
+    pub later: Vec<(Instant, Later)>,
+    pub store_faults: u64,
+    pub found: Vec<Finding>,
+    /// Requests of the user so far, by which what is throttled may begin anew.
+    pub requests: u64,
 }
 
 impl World {
-    async fn new(scenario: &Scenario) -> Self {
+    pub async fn new(scenario: &Scenario) -> Self {
         let clock: SharedClock = TokioClock::starting_at(Timestamp::from_millis(1_700_000_000_000));
+        let jumpy = Jumpy::new(Arc::clone(&clock));
         let dice = Dice::new(scenario.seed, 2);
         let mut engines = Vec::new();
-        for (n, name) in scenario.first.engines.iter().enumerate() {
+        for (n, name) in scenario.engines.iter().enumerate() {
             let options = SimOptions {
                 id: format!("SIMU:{name}"),
                 name: name.clone(),
@@ -101,62 +90,87 @@ impl World {
                 change_time: Duration::from_millis(dice.between(5, 80)),
                 ..SimOptions::default()
             };
-            let ids = longshore::clock::SeededIds::new(dice.bits() ^ n as u64);
+            let ids = SeededIds::new(dice.bits() ^ n as u64);
             let engine = Simulated::new(Arc::clone(&clock), ids, options);
             Image::teach(&engine);
-            add_foreign(&engine).await;
+            add_foreign(&engine, name).await;
             engines.push((name.clone(), engine));
         }
-        let record = Arc::new(Record::new(Arc::clone(&clock)));
+        let theirs = Arc::clone(&jumpy) as SharedClock;
+        let record = Record::new(Arc::clone(&clock), theirs, scenario.weather);
+        let record = Arc::new(record);
+        let kept = match scenario.on_disk {
+            true => Kept::Disk(SimDisk::new(SeededIds::new(dice.bits()))),
+            false => Kept::Memory(Memory::new()),
+        };
         let outside = Outside {
             engines,
-            store: Memory::new(),
-            ids: longshore::clock::SeededIds::new(dice.bits()),
+            kept,
+            ids: SeededIds::new(dice.bits()),
+            order: Order::new(scenario.order, Arc::clone(&record)),
             record,
             dice: Dice::new(scenario.seed, 3),
             clock,
+            jumpy,
             refused: Arc::new(Refused::default()),
+            dark: Arc::new(Notify::new()),
+            folder: SimFolder::new(Path::new(ROOT)),
+            store: Mutex::new(None),
         };
+        for (name, text) in scenario.first.files() {
+            outside.folder.replace(&name, &text, Noticed::Told);
+        }
         outside.record.edited(&scenario.first);
         Self {
             outside,
             folder: scenario.first.clone(),
             process: None,
+            rival: None,
             back_at: None,
             down: Duration::ZERO,
-            healing: Vec::new(),
+            odds: 256,
+            later: Vec::new(),
             store_faults: scenario.store_faults,
-            wrong: Vec::new(),
+            found: Vec::new(),
+            requests: 0,
         }
     }
 
-    fn boot(&mut self) {
+    pub fn boot(&mut self) {
         self.back_at = None;
-        self.outside.record.say("the process starts".to_owned());
-        let process = self.outside.start(&self.folder, self.store_faults);
-        self.process = Some(process);
+        let record = &self.outside.record;
+        record.say("the process starts".to_owned());
+        let now = record.clock.now();
+        record.seen().boots.push(now);
+        match self.outside.start(self.store_faults) {
+            Ok(process) => self.process = Some(process),
+            Err(error) => {
+                // Whoever keeps the service up starts it again.
+                record.say(format!("it cannot start: {error}"));
+                self.process = None;
+                self.back_at = Some(Instant::now() + Duration::from_secs(1));
+            }
+        }
     }
 
     /// Lets time pass: the process dies and comes back in it, containers get well.
-    async fn wait_until(&mut self, until: Instant) {
+    pub async fn wait_until(&mut self, until: Instant) {
         loop {
-            let dead = self
-                .process
-                .as_ref()
-                .is_some_and(|process| process.fence().is_dead());
-            if dead && self.back_at.is_none() {
-                self.outside.record.say("the process is dead".to_owned());
-                self.back_at = Some(Instant::now() + self.down);
+            if self.is_dead() && self.back_at.is_none() {
+                self.bury();
             }
-            let healed = self.healing.iter().map(|(at, ..)| *at).min();
-            let next = [self.back_at, healed]
-                .into_iter()
-                .flatten()
-                .fold(until, Instant::min);
-            match self.process.as_ref().filter(|_| !dead) {
+            let due = self.later.iter().map(|(at, _)| *at).min();
+            let next = [self.back_at, due].into_iter().flatten();
+            let next = next.fold(until, Instant::min);
+            let dark = Arc::clone(&self.outside.dark);
+            match self.process.as_ref().filter(|_| self.back_at.is_none()) {
                 Some(process) => tokio::select! {
                     biased;
                     () = process.fence().died() => continue,
+                    () = dark.notified() => {
+                        process.fence().kill();
+                        continue;
+                    }
                     () = sleep_until(next) => {}
                 },
                 None => sleep_until(next).await,
@@ -165,9 +179,9 @@ impl World {
             if self.back_at.is_some_and(|at| at <= now) {
                 self.boot();
             }
-            let well: Vec<_> = self.healing.extract_if(.., |(at, ..)| *at <= now).collect();
-            for (_, engine, container) in well {
-                self.outside.engines[engine].1.set_health(&container, None);
+            let due: Vec<_> = self.later.extract_if(.., |(at, _)| *at <= now).collect();
+            for (_, later) in due {
+                self.now(later);
             }
             if now >= until {
                 return;
@@ -175,222 +189,222 @@ impl World {
         }
     }
 
-    async fn pass(&mut self, time: Duration) {
+    pub async fn pass(&mut self, time: Duration) {
         self.wait_until(Instant::now() + time).await;
     }
 
-    fn act(&mut self, act: &Act) {
-        self.outside.record.say(format!("act: {act:?}"));
-        let engine = |pick: u64| {
-            let at = usize::try_from(pick % self.outside.engines.len() as u64).unwrap_or(0);
-            Arc::clone(&self.outside.engines[at].1)
-        };
-        match act {
-            Act::Edit(folder) => {
-                self.folder = folder.clone();
-                self.outside.record.edited(folder);
-                if let Some(process) = &self.process {
-                    process.read(folder.scan());
+    pub fn is_dead(&self) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|process| process.fence().is_dead())
+    }
+
+    /// The process has died.
+    fn bury(&mut self) {
+        self.outside.record.say("the process is dead".to_owned());
+        self.back_at = Some(Instant::now() + self.down);
+        self.end_rival();
+        // Nobody is told of the old darkness any more.
+        self.outside.dark = Arc::default();
+        if let Kept::Disk(disk) = &self.outside.kept {
+            match disk.has_power() {
+                true => disk.let_go(),
+                false => {
+                    disk.lose_power(self.odds);
+                    self.outside.record.reach("a power cut within a write");
                 }
             }
-            Act::Kill(pick) => {
-                if let Some((engine, container)) = self.victim(*pick) {
-                    self.outside.engines[engine]
-                        .1
-                        .kill_container(&container.id, 137);
+        }
+        self.outside.record.reach("a death of the process");
+    }
+
+    /// What was to happen later happens.
+    pub fn now(&mut self, later: Later) {
+        match later {
+            Later::Heal(engine, container) => {
+                self.outside.engines[engine].1.set_health(&container, None);
+            }
+            Later::Finish(name, text, noticed) => {
+                self.outside.folder.close(&name, &text, noticed);
+            }
+            Later::Room => {
+                if let Kept::Disk(disk) = &self.outside.kept {
+                    disk.fill(false);
                 }
             }
-            Act::Remove(pick) => {
-                if let Some((engine, container)) = self.victim(*pick) {
-                    self.outside.engines[engine]
-                        .1
-                        .remove_behind_back(&container.id);
+            Later::EndRival => self.end_rival(),
+            Later::Back(engine) => {
+                let (name, engine) = &self.outside.engines[engine];
+                if engine.is_reachable() {
+                    self.outside.record.engine(name, false);
                 }
-            }
-            Act::Sicken(pick, time) => {
-                if let Some((engine, container)) = self.victim(*pick) {
-                    self.outside.engines[engine]
-                        .1
-                        .set_health(&container.id, Some(Probe::Fail));
-                    self.healing
-                        .push((Instant::now() + *time, engine, container.id));
-                }
-            }
-            Act::CutEvents => self.engines().for_each(|engine| engine.cut_events()),
-            Act::SilenceEvents => self.engines().for_each(|engine| engine.silence_events()),
-            Act::RestartEngine(pick, away) => engine(*pick).restart_engine(*away),
-            Act::Unreachable(pick, away) => engine(*pick).unreachable_for(*away),
-            Act::Faults(plan) => self
-                .engines()
-                .for_each(|engine| engine.set_faults(plan.clone())),
-            Act::Crash { calls, down } => {
-                self.down = *down;
-                if let Some(process) = &self.process {
-                    process.fence().kill_at(*calls);
-                }
-            }
-            Act::LoseStore { down } => {
-                self.process_dies(*down);
-                self.outside.store = Memory::new();
-                self.outside.record.store_lost();
             }
         }
     }
 
-    fn engines(&self) -> impl Iterator<Item = &Arc<Simulated>> {
+    pub fn start_rival(&mut self) {
+        let alive = self.process.is_some() && !self.is_dead();
+        if alive && self.rival.is_none() && self.back_at.is_none() {
+            self.outside.record.reach("another Longshore");
+            self.rival = Some(self.outside.start_rival(&self.folder));
+        }
+    }
+
+    /// It would take what is ours once nobody holds it.
+    pub fn end_rival(&mut self) {
+        if let Some(rival) = self.rival.take() {
+            rival.fence().kill();
+        }
+    }
+
+    pub fn engines(&self) -> impl Iterator<Item = &Arc<Simulated>> {
         self.outside.engines.iter().map(|(_, engine)| engine)
     }
 
     /// The process is dead from now on, for so long.
-    fn process_dies(&mut self, down: Duration) {
+    pub fn process_dies(&mut self, down: Duration) {
         self.down = down;
         if let Some(process) = &self.process {
             process.fence().kill();
         }
     }
 
-    /// A running container of ours.
-    fn victim(&self, pick: u64) -> Option<(usize, ObservedContainer)> {
-        let mut all: Vec<(usize, ObservedContainer)> = self
-            .engines()
-            .enumerate()
-            .flat_map(|(n, engine)| {
-                engine
-                    .containers()
-                    .into_iter()
-                    .map(move |container| (n, container))
-            })
-            .filter(|(_, container)| {
-                container.labels.contains_key(labels::TASK)
-                    && container.state == ContainerState::Running
-            })
-            .collect();
-        all.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
-        let at = usize::try_from(pick % all.len().max(1) as u64).ok()?;
-        (at < all.len()).then(|| all.swap_remove(at))
+    /// Whoever can ask it.
+    pub fn user(&self) -> Option<User> {
+        let process = self.process.as_ref()?;
+        Some(User {
+            control: process.control()?,
+            fence: Arc::clone(process.fence()),
+            record: Arc::clone(&self.outside.record),
+        })
     }
 
     /// From now on nothing goes wrong.
-    fn calm(&mut self) {
+    pub fn calm(&mut self) {
         self.outside.record.say("the weather is calm".to_owned());
-        self.engines().for_each(|engine| engine.clear_faults());
-        for (_, engine, container) in std::mem::take(&mut self.healing) {
-            self.outside.engines[engine].1.set_health(&container, None);
+        for (name, engine) in &self.outside.engines {
+            engine.clear_faults();
+            engine.reachable();
+            self.outside.record.engine(name, false);
         }
-        // A crash that waits for its call would come later.
+        for (_, later) in std::mem::take(&mut self.later) {
+            self.now(later);
+        }
+        if let Kept::Disk(disk) = &self.outside.kept {
+            disk.fill(false);
+            disk.cut_power_at(u64::MAX / 2);
+        }
+        // A crash that waits for its passage would come later.
         if let Some(process) = &self.process {
             process.fence().kill_at(u64::MAX);
         }
         self.store_faults = 0;
+        self.end_rival();
     }
 
-    /// P4.
-    async fn comes_to_rest(&mut self) {
-        let began = Instant::now();
-        loop {
-            let Err(why) = rest::check(&self.outside, &self.folder) else {
-                let took = began.elapsed();
-                self.outside.record.say(format!("at rest after {took:?}"));
-                return;
-            };
-            if began.elapsed() > REST_WITHIN {
-                self.wrong
-                    .push(format!("P4: not at rest after {REST_WITHIN:?}: {why}"));
-                return;
-            }
-            self.pass(Duration::from_secs(5)).await;
-        }
-    }
-
-    /// P5, and P4 still.
-    async fn stays_at_rest(&mut self, when: &str) {
-        let before: Vec<usize> = self
-            .engines()
-            .map(|engine| engine.changing_call_log().len())
-            .collect();
-        self.pass(STILL).await;
-        for ((name, engine), before) in self.outside.engines.iter().zip(before) {
-            let leases: BTreeSet<String> = engine
-                .history()
-                .iter()
-                .filter(|event| event.labels.contains_key(labels::LEASE))
-                .map(|event| event.container.clone())
-                .collect();
-            let calls = engine.changing_call_log();
-            let changes: Vec<String> = calls
-                .iter()
-                .skip(before)
-                .filter(|call| {
-                    !leases.contains(&call.target) && !call.target.starts_with("longshore-lease")
-                })
-                .map(|call| format!("{} {} {}", call.at, call.operation, call.target))
-                .collect();
-            if !changes.is_empty() {
-                self.wrong
-                    .push(format!("P5: {when}, and on {name}: {}", changes.join("; ")));
-            }
-        }
-        if let Err(why) = rest::check(&self.outside, &self.folder) {
-            self.wrong.push(format!("P4: {when}, and later: {why}"));
-        }
-    }
-
-    fn finish(mut self, scenario: &Scenario, took: Duration) -> Outcome {
+    pub fn finish(mut self, took: Duration) -> Outcome {
         if let Some(why) = self.process.as_ref().and_then(Process::gave_up) {
-            self.wrong.push(format!("the process gave up: {why}"));
+            let what = format!("the process gave up: {why}");
+            self.found.push(Oracle::Alive.broken(what));
         }
-        let mut events: Vec<_> = self.engines().flat_map(|engine| engine.history()).collect();
-        events.sort_by_key(|event| event.at);
-        let seen = self.outside.record.seen();
+        if let Some(status) = self.process.as_ref().and_then(Process::folder) {
+            let text = format!("{status:?}");
+            self.found
+                .extend(secrets::in_text("the folder's status", &text));
+        }
+        self.reach_what_engines_saw();
+        let histories: Vec<Vec<SimEvent>> = self.engines().map(|engine| engine.history()).collect();
+        let mut seen = self.outside.record.seen();
         let mut lines: Vec<(Timestamp, String)> = seen.trace.clone();
-        for event in &events {
-            lines.push((event.at, format!("  {} {:?}", event.name, event.kind)));
-        }
-        for (name, engine) in &self.outside.engines {
-            for call in engine.changing_call_log() {
+        for (history, (name, engine)) in histories.iter().zip(&self.outside.engines) {
+            for event in history {
                 lines.push((
+                    event.at,
+                    format!("  {name}: {} {:?}", event.name, event.kind),
+                ));
+            }
+            for call in engine.changing_call_log() {
+                let call_of = (
                     call.at,
                     format!("  {name}: {} {}", call.operation, call.target),
-                ));
+                );
+                lines.push(call_of);
             }
         }
         lines.sort_by_key(|(at, _)| *at);
-        self.wrong
-            .extend(Judge::new(&seen, scenario.weather).judge(&events));
-        drop(seen);
-        let trace = lines
+        self.found.extend(judge(&seen, &histories, self.requests));
+        let mut trace: Vec<String> = lines
             .into_iter()
             .map(|(at, line)| format!("{at} {line}"))
             .collect();
+        trace.push(format!("passages {:016x}", seen.passages));
         Outcome {
-            wrong: self.wrong,
+            found: std::mem::take(&mut self.found),
             trace,
             took,
+            reached: std::mem::take(&mut seen.reached),
+            passages: seen.all_passages.take().unwrap_or_default(),
+        }
+    }
+
+    /// Counts what can be seen of the parts that must have run.
+    fn reach_what_engines_saw(&self) {
+        let record = &self.outside.record;
+        let (looks, hints) = self.outside.folder.seen();
+        let add = |what: &'static str, count: u64| {
+            *record.seen().reached.entry(what).or_default() += count;
+        };
+        add("the watcher's looks", looks);
+        add("the watcher's hints", hints);
+        if let Kept::Disk(disk) = &self.outside.kept {
+            add("syncs of the file store", disk.syncs());
+        }
+        for engine in self.engines() {
+            let given = engine
+                .containers()
+                .iter()
+                .filter(|container| engine.environment(&container.id).contains(SECRET))
+                .count();
+            add("a container given its secret", given as u64);
+            for (operation, count) in engine.calls() {
+                add(operation.as_str(), count);
+            }
         }
     }
 }
 
-/// A container that is not ours, with labels that look a little like it.
-async fn add_foreign(engine: &Simulated) {
+/// Containers that are not ours: one with labels that look a little like it, and one that a Longshore of the past has left.
+async fn add_foreign(engine: &Simulated, instance: &str) {
     engine.add_image("foreign:1", SimImage::default());
-    let body = CreateBody {
-        image: "foreign:1".to_owned(),
-        cmd: Some(vec!["sleep".to_owned(), "100000000".to_owned()]),
-        labels: [("com.amazonaws.ecs.cluster".to_owned(), "default".to_owned())].into(),
-        ..CreateBody::default()
-    };
-    let id = engine
-        .create_container("longshore-looks-like-it", &body)
-        .await
-        .expect("a new engine creates it");
-    engine
-        .start_container(&id)
-        .await
-        .expect("a new engine starts it");
+    let theirs = [
+        (labels::OWNER, "51e00000000000ff"),
+        (labels::CLUSTER, "default"),
+        (labels::INSTANCE, instance),
+        (labels::TASK, "00000000000000000000000000000001"),
+        (labels::CONTAINER, "app"),
+    ];
+    let looks_like_it = [("com.amazonaws.ecs.cluster", "default")];
+    for (name, labels) in [
+        ("longshore-looks-like-it", &looks_like_it[..]),
+        ("left-behind", &theirs[..]),
+    ] {
+        let labels = labels.iter();
+        let body = CreateBody {
+            image: "foreign:1".to_owned(),
+            cmd: Some(vec!["sleep".to_owned(), "100000000".to_owned()]),
+            labels: labels
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            ..CreateBody::default()
+        };
+        let id = engine.create_container(name, &body).await;
+        let id = id.expect("a new engine creates it");
+        let started = engine.start_container(&id).await;
+        started.expect("a new engine starts it");
+    }
 }
 
 /// Whether a container is this owner's.
-pub fn is_ours(labels_: &std::collections::BTreeMap<String, String>) -> bool {
+pub fn is_ours(labels_: &BTreeMap<String, String>) -> bool {
     labels_
         .get(labels::OWNER)
         .is_some_and(|owner| owner == OWNER)

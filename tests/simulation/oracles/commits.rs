@@ -1,0 +1,245 @@
+//! What every commit must keep to, checked as it is applied.
+
+use std::time::Duration;
+
+use longshore::model::{
+    DesiredStatus, InstanceDesired, ServiceOverrides, ServiceRecord, StopCode, TaskLost,
+    TaskProtection, TaskRecord, TaskStatus, Timestamp,
+};
+use longshore::store::{Key, Op};
+use serde::de::DeserializeOwned;
+
+use super::super::folder::{LOST_AFTER, SECRET};
+use super::super::images::{Image, LAST_WORDS};
+use super::super::record::{Order, Seen, before};
+use super::super::scenario::Weather;
+use super::Oracle;
+
+/// How often, at least, an engine is asked whether it answers, and a second for the answer.
+const ASKED_EVERY: Duration = Duration::from_secs(11);
+
+impl Seen {
+    /// Takes a commit in: `theirs` is Longshore's own time.
+    pub fn commit(&mut self, ops: &[Op], now: Timestamp, theirs: Timestamp) {
+        // Orders first: they follow from what was so before this commit.
+        let mut puts: Vec<(Key, &str, &[u8])> = Vec::new();
+        for op in ops {
+            match op {
+                Op::Put(key, value) => {
+                    if std::str::from_utf8(value).is_ok_and(|text| text.contains(SECRET)) {
+                        let what = format!("{now} {key} holds a secret");
+                        self.found.push(Oracle::Secret.broken(what));
+                    }
+                    puts.extend(Key::parse(key).map(|parsed| (parsed, key.as_str(), &value[..])));
+                }
+                Op::Delete(key) => self.deleted(key),
+            }
+        }
+        puts.sort_by_key(|(key, ..)| !matches!(key, Key::Task(..)));
+        for (key, name, value) in puts {
+            self.put(&key, name, value, (now, theirs));
+        }
+    }
+
+    fn deleted(&mut self, key: &str) {
+        match Key::parse(key) {
+            Some(Key::TaskStatus(_, id)) => {
+                self.statuses.remove(id.as_str());
+            }
+            Some(Key::TaskProtection(_, id)) => {
+                self.protected.remove(id.as_str());
+            }
+            Some(Key::ServiceOverrides(_, service)) => {
+                self.suspended.remove(service.as_str());
+            }
+            Some(Key::InstanceDesired(cluster, instance)) => {
+                let key = (cluster.to_string(), instance.to_string());
+                self.draining.remove(&key);
+            }
+            _ => {}
+        }
+    }
+
+    fn put(&mut self, key: &Key, name: &str, value: &[u8], times: (Timestamp, Timestamp)) {
+        match key {
+            Key::Task(..) => {
+                if let Some(record) = self.read::<TaskRecord>(name, value) {
+                    self.ordered(&record, times);
+                }
+            }
+            Key::TaskStatus(_, id) => {
+                if let Some(status) = self.read::<TaskStatus>(name, value) {
+                    let before = self.statuses.insert(id.to_string(), status.last_status);
+                    if before.is_some_and(|before| before > status.last_status) {
+                        let now = status.last_status;
+                        let what = format!("task {id} went back from {before:?} to {now:?}");
+                        self.found.push(Oracle::Forward.broken(what));
+                    }
+                }
+            }
+            Key::TaskLost(_, id) => {
+                if self.read::<TaskLost>(name, value).is_some() {
+                    self.lost(id.as_str(), times.0);
+                }
+            }
+            Key::TaskProtection(_, id) => {
+                if let Some(protection) = self.read::<TaskProtection>(name, value) {
+                    self.protected.insert(id.to_string(), protection.expires_at);
+                }
+            }
+            Key::ServiceOverrides(_, service) => {
+                if let Some(overrides) = self.read::<ServiceOverrides>(name, value) {
+                    match overrides.suspended {
+                        Some(_) => self.suspended.insert(service.to_string()),
+                        None => self.suspended.remove(service.as_str()),
+                    };
+                }
+            }
+            Key::Instance(_, instance) => {
+                self.heard.insert(instance.to_string());
+            }
+            Key::InstanceDesired(cluster, instance) => {
+                let key = (cluster.to_string(), instance.to_string());
+                match self.read::<InstanceDesired>(name, value) {
+                    Some(InstanceDesired::Draining) => self.draining.insert(key),
+                    _ => self.draining.remove(&key),
+                };
+            }
+            Key::Service(_, service) => {
+                if let Some(record) = self.read::<ServiceRecord>(name, value) {
+                    self.explains(service.as_str(), &record);
+                    self.services.insert(service.to_string(), record);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, key: &str, value: &[u8]) -> Option<T> {
+        let read = serde_json::from_slice(value).ok();
+        if read.is_none() {
+            let what = format!("{key} cannot be read");
+            self.found.push(Oracle::Forward.broken(what));
+        }
+        read
+    }
+
+    fn ordered(&mut self, record: &TaskRecord, (now, theirs): (Timestamp, Timestamp)) {
+        let id = record.id.to_string();
+        let service = record.service.as_ref().map(ToString::to_string);
+        let service = service.unwrap_or_default();
+        let stop = record.stop.as_ref().map(|stop| stop.code);
+        let stops = record.desired == DesiredStatus::Stopped;
+        let stop = stops.then(|| (now, stop.unwrap_or(StopCode::UserInitiated)));
+        let place = (record.cluster.to_string(), record.instance.to_string());
+        let Some(order) = self.orders.get_mut(&id) else {
+            if self.suspended.contains(&service) && !stops {
+                let what = format!("{now} {service} is suspended, and task {id} was ordered");
+                self.found.push(Oracle::Suspended.broken(what));
+            }
+            if self.draining.contains(&place) && !stops && !service.is_empty() {
+                let what = format!("{now} {} drains, and task {id} was placed on it", place.1);
+                self.found.push(Oracle::Draining.broken(what));
+            }
+            let order = Order {
+                instance: place.1,
+                started: now,
+                stopped: stop,
+                heard: (self.stores_lost > 0).then(|| self.heard.clone()),
+            };
+            self.orders.insert(id, order);
+            return;
+        };
+        match (order.stopped, stop) {
+            (None, Some((_, code))) => {
+                order.stopped = stop;
+                let by_service = code == StopCode::ServiceSchedulerInitiated;
+                if by_service && self.suspended.contains(&service) {
+                    let what =
+                        format!("{now} {service} is suspended, and {id} was ordered to stop");
+                    self.found.push(Oracle::Suspended.broken(what));
+                }
+                let protected = self.protected.get(&id).is_some_and(|until| *until > theirs);
+                if by_service && protected {
+                    self.reached.entry("a protected task goes").or_insert(0);
+                    self.stops_protected(&id, record, now);
+                }
+            }
+            // A lost store loses orders to stop with it.
+            (Some(_), None) if self.stores_lost == 0 => {
+                let what = format!("task {id} was ordered to stop and then to run");
+                self.found.push(Oracle::Forward.broken(what));
+            }
+            (Some(_), None) => order.stopped = None,
+            _ => {}
+        }
+    }
+
+    /// Only what does not work is replaced though it is protected, or what belongs to a service that is gone.
+    fn stops_protected(&mut self, id: &str, record: &TaskRecord, now: Timestamp) {
+        let reason = record.stop.as_ref().map_or("", |stop| &stop.reason);
+        let may = ["health", "removed", "deleted", "given up", "INACTIVE"];
+        let gone = record
+            .service
+            .as_ref()
+            .and_then(|service| self.configs.get(service.as_str()))
+            .is_none_or(|all| all.iter().any(|(_, service)| service.is_none()));
+        if !gone && !may.iter().any(|word| reason.contains(word)) {
+            let what = format!("{now} task {id} is protected and was ordered to stop: {reason}");
+            self.found.push(Oracle::Protected.broken(what));
+        }
+    }
+
+    /// A task is given up.
+    fn lost(&mut self, id: &str, now: Timestamp) {
+        let first = self.given_up.insert(id.to_owned(), now).is_none();
+        let Some(order) = self.orders.get(id).filter(|_| first) else {
+            return;
+        };
+        // It counts from its last answer, and it is asked every ten seconds at least.
+        let long_enough = before(now, LOST_AFTER.saturating_sub(ASKED_EVERY));
+        let was_away = self.is_away(&order.instance, long_enough);
+        if !was_away && self.jumps.is_empty() {
+            let what = format!(
+                "{now} task {id} was given up, and {} was not away for {LOST_AFTER:?}",
+                order.instance
+            );
+            self.found.push(Oracle::GivenUp.broken(what));
+        }
+        *self.reached.entry("a task given up").or_default() += 1;
+    }
+
+    /// Whether all that the service was to be lately ends at once.
+    fn is_crashing(&self, service: &str) -> bool {
+        let all = self.configs.get(service).map_or(&[][..], Vec::as_slice);
+        let last = all.iter().rev().take(2);
+        let mut images = last.filter_map(|(_, service)| Some(service.as_ref()?.image));
+        images.all(|image| image == Image::Crashes)
+    }
+
+    /// P7: what is blocked says why.
+    fn explains(&mut self, service: &str, record: &ServiceRecord) {
+        for blocked in &record.blocked {
+            *self.reached.entry("a rollout that failed").or_default() += 1;
+            if blocked.reason.trim().is_empty() {
+                let what = format!(
+                    "{service}: {} failed, and nothing says why",
+                    blocked.revision
+                );
+                self.found.push(Oracle::Explained.broken(what));
+            }
+            // What it wrote last can be had where nobody interferes.
+            let failed_alone = self.weather == Weather::Fair
+                && self.is_crashing(service)
+                && blocked.reason.contains("exited");
+            let told = blocked.last_log_lines.iter();
+            if failed_alone && !told.clone().any(|line| line.contains(LAST_WORDS)) {
+                let what = format!(
+                    "{service}: {} failed with {:?}, and its last words are not told: {:?}",
+                    blocked.revision, blocked.reason, blocked.last_log_lines
+                );
+                self.found.push(Oracle::Explained.broken(what));
+            }
+        }
+    }
+}
