@@ -102,9 +102,11 @@ impl World {
                 let at = self.goes_away(*pick, *away);
                 self.outside.engines[at].1.cut_off_for(*away);
             }
-            Act::Faults(plan) => self
-                .engines()
-                .for_each(|engine| engine.set_faults(plan.clone())),
+            Act::Faults(plan) => {
+                record.seen().engines_fail |= plan.hung > 0;
+                self.engines()
+                    .for_each(|engine| engine.set_faults(plan.clone()));
+            }
             Act::Crash { passages, down } => {
                 self.down = *down;
                 if let Some(process) = &self.process {

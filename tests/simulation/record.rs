@@ -51,6 +51,8 @@ pub struct Seen {
     pub broken: Vec<Broken>,
     /// When engines went away, and came back, by name.
     pub away: BTreeMap<String, Vec<(Timestamp, Option<Timestamp>)>>,
+    /// Whether engines fail by themselves, or did.
+    pub engines_fail: bool,
     pub stores_lost: u64,
     /// Instances that were heard of since the store was lost last.
     pub heard: BTreeSet<String>,
@@ -212,6 +214,7 @@ impl Seen {
             configs: BTreeMap::new(),
             broken: Vec::new(),
             away: BTreeMap::new(),
+            engines_fail: false,
             stores_lost: 0,
             heard: BTreeSet::new(),
             jumps: Vec::new(),

@@ -199,7 +199,8 @@ impl Seen {
         // It counts from its last answer, and it is asked every ten seconds at least.
         let long_enough = before(now, LOST_AFTER.saturating_sub(ASKED_EVERY));
         let was_away = self.is_away(&order.instance, long_enough);
-        if !was_away && self.jumps.is_empty() {
+        // A call that hangs is no answer either.
+        if !was_away && self.jumps.is_empty() && !self.engines_fail {
             let what = format!(
                 "{now} task {id} was given up, and {} was not away for {LOST_AFTER:?}",
                 order.instance
