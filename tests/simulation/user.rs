@@ -135,6 +135,7 @@ fn verb_name(verb: &RolloutVerb) -> &'static str {
         RolloutVerb::Restart => "restart",
         RolloutVerb::Undo { .. } => "undo",
         RolloutVerb::Retry => "retry",
+        RolloutVerb::Stop { .. } => "stop",
     }
 }
 
