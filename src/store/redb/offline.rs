@@ -34,8 +34,11 @@ pub fn dump_listing(listing: &Listing) -> Value {
         .iter()
         .map(|item| {
             let entry = match serde_json::from_slice::<Value>(&item.value) {
-                Ok(value) => json!({"revision": item.revision, "value": value}),
-                Err(_) => json!({
+                // What JSON does not keep, such as a member that stands twice, would be lost on the way.
+                Ok(value) if value.to_string().len() == item.value.len() => {
+                    json!({"revision": item.revision, "value": value})
+                }
+                _ => json!({
                     "revision": item.revision,
                     "base64": base64::engine::general_purpose::STANDARD.encode(&item.value),
                 }),
@@ -189,5 +192,26 @@ impl Open for NewFile {
                 message,
                 maybe_applied: false,
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_json_does_not_keep_is_dumped_byte_for_byte() {
+        for value in [r#"{"a":1,"b":[2]}"#, r#"{"a":1,"a":2}"#, "{", " 1"] {
+            let listing = Listing {
+                items: vec![Item {
+                    key: "meta".to_owned(),
+                    value: value.as_bytes().to_vec(),
+                    revision: 3,
+                }],
+                revision: 3,
+            };
+            let read = read_dump(&dump_listing(&listing)).expect("a dump is one");
+            assert_eq!(read, listing, "{value}");
+        }
     }
 }
