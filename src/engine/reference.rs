@@ -110,9 +110,15 @@ impl Reference {
         if self.domain != DOCKER_HUB {
             return format!("{}/{}", self.domain, self.path);
         }
-        match self.path.strip_prefix("library/") {
-            Some(name) if !name.contains('/') => name.to_owned(),
-            _ => self.path.clone(),
+        let name = match self.path.strip_prefix("library/") {
+            Some(name) if !name.contains('/') => name,
+            _ => self.path.as_str(),
+        };
+        // `docker.io/docker.io/app`: without the first it would be another image.
+        if split_domain(name) == (DOCKER_HUB, name) {
+            name.to_owned()
+        } else {
+            format!("{DOCKER_HUB}/{name}")
         }
     }
 
@@ -305,6 +311,11 @@ mod tests {
         assert_eq!(familiar("docker.io/library/busybox:1"), "busybox:1");
         assert_eq!(familiar("docker.io/me/app"), "me/app");
         assert_eq!(familiar("r:5000/busybox"), "r:5000/busybox");
+        assert_eq!(
+            familiar("index.docker.io/docker.io/app"),
+            "docker.io/docker.io/app",
+            "docker.io/app is another"
+        );
     }
 
     #[test]
