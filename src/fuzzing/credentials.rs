@@ -58,7 +58,8 @@ pub fn check(data: &[u8]) {
     let found = found.expect("nothing is waited for");
     // Names of helpers, registries and images are no secrets, and what a helper that fails says is said.
     let named = helper_names(&config).contains(SECRET) || answer.starts_with('!');
-    if !named && !image.contains(SECRET) {
+    let user = matches!(&found, Ok(Some(auth)) if auth.username.contains(SECRET));
+    if !named && !user && !image.contains(SECRET) {
         let shown = match &found {
             Ok(found) => format!("{found:?}"),
             Err(error) => format!("{error} {error:?}"),
