@@ -79,7 +79,7 @@ impl World {
         let mut rounds = 0_u32;
         loop {
             // What somebody asked for, the same person takes back.
-            if rounds % 12 == 0 {
+            if rounds.is_multiple_of(12) {
                 self.take_requests_back();
             }
             rounds += 1;

@@ -78,7 +78,8 @@ impl Seen {
                 }
             }
             Key::TaskLost(_, id) => {
-                if self.read::<TaskLost>(name, value).is_some() {
+                let lost = self.read::<TaskLost>(name, value);
+                if lost.is_some() {
                     self.lost(id.as_str(), times.0);
                 }
             }
