@@ -9,7 +9,6 @@
 //!
 //! Everything that was seen is in `target/tmp/chaos-<engines>-<seed>.txt` afterwards, with Longshore's log. [`trials`] tries the judge itself.
 
-#[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "../common/mod.rs"]
 mod common;
 #[allow(dead_code, reason = "each test binary uses its own part")]
