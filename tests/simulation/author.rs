@@ -296,6 +296,11 @@ impl Author {
             }
             _ => Saves::Moved,
         };
+        // What else is removed with an edit that spoils a file is removed for good if it is seen before the file is spoilt.
+        let saves = match self.folder.is_valid() {
+            true => saves,
+            false => Saves::Moved,
+        };
         let noticed = match self.weather {
             Weather::Stormy => *dice.pick(&[
                 Noticed::Told,

@@ -5,7 +5,7 @@
 //! long calls take, and in which order tasks that are ready are polled ([`order`]). What is not simulated: the socket's protocol
 //! (requests are made where it would make them), and Docker itself, whose model the conformance tests hold to the real one.
 //!
-//! * `LONGSHORE_SIM_SEEDS=n` runs seeds 1 to n instead of 1 to 200; `LONGSHORE_SIM_FROM=m` begins at m.
+//! * `LONGSHORE_SIM_SEEDS=n` runs seeds 1 to n instead of 1 to 60; `LONGSHORE_SIM_FROM=m` begins at m.
 //! * `LONGSHORE_SIM_UNTIL='P3 floor'` ends at the first seed in which that promise is broken, and says which it was.
 //! * `LONGSHORE_SIM_SEED=k` runs seed k and prints its trace; `LONGSHORE_SIM_ONLY=2,5` leaves out all that happens in it but the
 //!   third and the sixth thing; `LONGSHORE_SIM_LOG=debug` adds what Longshore itself says.
@@ -39,7 +39,10 @@ use oracles::Oracle;
 use scenario::Scenario;
 use world::Outcome;
 
-const SEEDS: u64 = 200;
+/// What a run of all tests takes of them: about half a minute on two cores.
+const SEEDS: u64 = 60;
+/// So many reach everything that must be reached.
+const REACH_ALL: u64 = 200;
 /// Failures that are made smaller; the others are only told.
 const SHRUNK: usize = 3;
 
@@ -220,9 +223,12 @@ fn whatever_happens_the_promises_hold() {
         "{} of {seeds} seeds failed (see above): {failures:?}",
         failures.len(),
     );
-    // Fewer seeds may miss something.
     if seeds >= SEEDS {
-        let missed = reach::missed(&reached);
+        let missed = match seeds >= REACH_ALL {
+            true => reach::missed(&reached),
+            // Fewer seeds may miss a kind of fault, but no part.
+            false => reach::missed_parts(&reached),
+        };
         assert!(missed.is_empty(), "never reached: {missed:?}");
     }
 }

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-const MUST: &[&str] = &[
-    // Parts.
+/// Parts of the system.
+const PARTS: &[&str] = &[
     "the controller's worker",
     "an agent's runner",
     "the folder's follower",
@@ -12,6 +12,10 @@ const MUST: &[&str] = &[
     "the watcher's hints",
     "syncs of the file store",
     "rest",
+];
+
+/// What happens to them, is asked of them and comes of it.
+const MUST: &[&str] = &[
     "last good told",
     "a plan",
     "a plan at rest",
@@ -70,10 +74,22 @@ const MUST: &[&str] = &[
 
 /// What should have been reached and was not.
 pub fn missed(reached: &BTreeMap<&str, u64>) -> Vec<&'static str> {
-    let missed = MUST.iter().copied();
+    let mut missed = missed_parts(reached);
+    missed.extend(among(MUST, reached));
     missed
-        .filter(|what| reached.get(what).is_none_or(|count| *count == 0))
-        .collect()
+}
+
+/// The parts that did nothing.
+pub fn missed_parts(reached: &BTreeMap<&str, u64>) -> Vec<&'static str> {
+    among(PARTS, reached).collect()
+}
+
+fn among(
+    all: &'static [&'static str],
+    reached: &BTreeMap<&str, u64>,
+) -> impl Iterator<Item = &'static str> {
+    let missed = all.iter().copied();
+    missed.filter(|what| reached.get(what).is_none_or(|count| *count == 0))
 }
 
 #[cfg(test)]
@@ -82,7 +98,8 @@ mod tests {
 
     #[test]
     fn a_part_that_did_nothing_is_missed() {
-        let mut all: BTreeMap<&str, u64> = MUST.iter().map(|what| (*what, 1)).collect();
+        let must = PARTS.iter().chain(MUST);
+        let mut all: BTreeMap<&str, u64> = must.map(|what| (*what, 1)).collect();
         assert!(missed(&all).is_empty());
         for part in [
             "the controller's worker",

@@ -35,6 +35,8 @@ pub struct Seen {
     pub trace: Vec<(Timestamp, String)>,
     pub orders: BTreeMap<String, Order>,
     pub statuses: BTreeMap<String, LastStatus>,
+    /// Tasks whose health check fails, as far as is recorded.
+    pub unhealthy: BTreeSet<String>,
     /// Tasks that were given up, and when.
     pub given_up: BTreeMap<String, Timestamp>,
     /// Until when tasks are protected, by Longshore's clock.
@@ -205,6 +207,7 @@ impl Seen {
             trace: Vec::new(),
             orders: BTreeMap::new(),
             statuses: BTreeMap::new(),
+            unhealthy: BTreeSet::new(),
             given_up: BTreeMap::new(),
             protected: BTreeMap::new(),
             suspended: BTreeSet::new(),

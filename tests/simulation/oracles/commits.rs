@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use longshore::model::{
-    DesiredStatus, InstanceDesired, ServiceOverrides, ServiceRecord, StopCode, TaskLost,
-    TaskProtection, TaskRecord, TaskStatus, Timestamp,
+    DesiredStatus, HealthStatus, InstanceDesired, ServiceOverrides, ServiceRecord, StopCode,
+    TaskLost, TaskProtection, TaskRecord, TaskStatus, Timestamp,
 };
 use longshore::store::{Key, Op};
 use serde::de::DeserializeOwned;
@@ -69,6 +69,10 @@ impl Seen {
             }
             Key::TaskStatus(_, id) => {
                 if let Some(status) = self.read::<TaskStatus>(name, value) {
+                    match status.health == HealthStatus::Unhealthy {
+                        true => self.unhealthy.insert(id.to_string()),
+                        false => self.unhealthy.remove(id.as_str()),
+                    };
                     let before = self.statuses.insert(id.to_string(), status.last_status);
                     if before.is_some_and(|before| before > status.last_status) {
                         let now = status.last_status;
@@ -185,7 +189,7 @@ impl Seen {
             .as_ref()
             .and_then(|service| self.configs.get(service.as_str()))
             .is_none_or(|all| all.iter().any(|(_, service)| service.is_none()));
-        if !gone && !may.iter().any(|word| reason.contains(word)) {
+        if !gone && !self.unhealthy.contains(id) && !may.iter().any(|word| reason.contains(word)) {
             let what = format!("{now} task {id} is protected and was ordered to stop: {reason}");
             self.found.push(Oracle::Protected.broken(what));
         }
