@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "simulate",
         &[
+            "api",
             "daemon",
             "manifest",
             "store",
