@@ -94,12 +94,11 @@ async fn a_rollout_is_paused_goes_on_is_undone_and_restarted_until_the_folder_as
     );
 
     rig.service("web", &slowly("3"));
+    rig.until("a changed folder wins over the undo", async |rig| {
+        revisions(rig).await == ["3"]
+    })
+    .await;
     done(rig.run(&["rollout", "status", "web", "--timeout", "100"]));
-    assert_eq!(
-        revisions(&rig).await,
-        ["3"],
-        "a changed folder wins over the undo"
-    );
     let history = rig.json(&["rollout", "history", "web", "-o", "json"]);
     let history = history["serviceDeployments"]
         .as_array()
