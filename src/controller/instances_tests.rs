@@ -1,9 +1,9 @@
 //! Instances that are cut off, and instances that drain (semantics §4.34; design §6, `tasks/<id>/lost`), one test a sentence.
 
 use super::Decision;
-use super::testing::{Task, World, app, task_spec};
+use super::testing::{Task, World, app, task_spec, with_health_check};
 use crate::model::{
-    InstanceDesired, LastStatus, NoticeKind, SchedulingStrategy, TaskId, TaskSpec, Timestamp,
+    DesiredStatus, InstanceDesired, LastStatus, NoticeKind, SchedulingStrategy, TaskId, TaskSpec, Timestamp,
 };
 
 /// A small task: eight of them fill an instance.
@@ -244,6 +244,23 @@ fn in_a_rollout_a_stranded_old_task_is_replaced_from_its_own_revision() {
         world.pass(60);
     }
     assert!(world.record.as_ref().expect("a record").steady);
+}
+
+#[test]
+fn a_rollout_stops_no_task_whose_engine_does_not_answer_for_one_that_has_only_started() {
+    let mut world = three(6, with_health_check(task_spec("a")));
+    world.percentages(75, 125);
+    world.answers("c", false);
+    world.deploy(2, with_health_check(task_spec("b")));
+    world.settle();
+    world.run_all();
+    world.settle();
+    let ordered = |task: &Task| task.record.desired == DesiredStatus::Stopped;
+    assert_eq!(world.ids(ordered), []);
+    world.answers("c", true);
+    world.settle();
+    assert_ne!(world.ids(ordered), []);
+    world.steady();
 }
 
 #[test]

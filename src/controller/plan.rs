@@ -146,6 +146,8 @@ pub(super) struct Seen<'a> {
     pub draining: bool,
     /// Its instance vanished.
     pub vanished: bool,
+    /// The engine of its instance does not answer: how it is by now is not known.
+    pub silent: bool,
     /// It was given up with its instance, before this plan or by it.
     pub given_up: bool,
     /// This plan orders it to stop.
@@ -260,6 +262,7 @@ impl<'a> Draft<'a> {
                 soonest(&mut wake_at, expected.copied());
                 Seen {
                     vanished: away.vanished.contains(on),
+                    silent: silent.contains(on),
                     given_up: view.lost.is_some(),
                     view: *view,
                     phase,

@@ -129,13 +129,16 @@ impl Left {
     }
 
     /// One more is stopped.
-    fn without(self, phase: Phase) -> Self {
+    fn without(self, seen: &Seen<'_>) -> Self {
+        let phase = seen.phase;
+        // What does not answer may be healthy: it is not given for something that has only started.
+        let costs_health = seen.silent || matches!(phase, Phase::Healthy | Phase::Starting);
         Self {
             healthy: self
                 .healthy
                 .saturating_sub(u32::from(phase == Phase::Healthy)),
             serving: self.serving.saturating_sub(u32::from(phase.serves())),
-            costs_health: self.costs_health || matches!(phase, Phase::Healthy | Phase::Starting),
+            costs_health: self.costs_health || costs_health,
             costs_service: self.costs_service || phase.serves(),
         }
     }
@@ -175,7 +178,7 @@ impl<'d> Search<'d> {
         let mut hopeless: BTreeSet<(&InstanceId, &SpecHash)> = BTreeSet::new();
         for at in free {
             let task = draft.seen[*at].view.record;
-            let left = self.left.without(draft.seen[*at].phase);
+            let left = self.left.without(&draft.seen[*at]);
             let kind = (&task.instance, &task.spec);
             if !left.reaches(self.floor) || hopeless.contains(&kind) {
                 continue;
@@ -211,7 +214,7 @@ impl<'d> Search<'d> {
         let mut released = Vec::new();
         for at in free {
             let seen = &draft.seen[*at];
-            let without = left.without(seen.phase);
+            let without = left.without(seen);
             if !without.reaches(self.floor) {
                 continue;
             }
