@@ -285,6 +285,8 @@ impl World {
             let (spec, _) = services.get_mut(&name).expect("the service");
             spec.desired_count = TASKS_OF_SERVICE + more;
             let desired = Arc::new(desired);
+            // What the last change left to look at is no part of this one.
+            tokio::time::sleep(Duration::from_millis(100)).await;
             let begun = Instant::now();
             self.controller.set_desired(desired);
             self.until(|state| state.tasks.len() == before + more as usize)

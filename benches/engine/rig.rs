@@ -1,11 +1,16 @@
 //! A folder of manifests, a state directory and a Longshore that follows it; all gone when dropped.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::IMAGE;
 use super::watch::{RUN, VERSION};
+
+/// How soon a Longshore listens.
+const STARTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub struct Rig {
@@ -87,6 +92,13 @@ impl Rig {
             .spawn()
             .expect("longshore starts");
         self.child = Some(child);
+        // An `apply` that comes before it would do the work by itself, and hold the state.
+        let socket = self.dir.path().join("s.sock");
+        let begun = Instant::now();
+        while UnixStream::connect(&socket).is_err() {
+            assert!(begun.elapsed() < STARTED_WITHIN, "longshore does not start");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     pub fn pid(&self) -> u32 {

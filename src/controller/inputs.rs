@@ -30,6 +30,8 @@ pub(super) struct Resolved {
 pub(super) struct Targets {
     pub desired: Arc<Desired>,
     pub families: BTreeMap<Family, Resolved>,
+    /// The declared clusters, shared with whoever plans in them: one may have a thousand instances.
+    pub clusters: BTreeMap<ClusterName, Arc<ClusterSpec>>,
 }
 
 impl Targets {
@@ -89,28 +91,28 @@ impl Targets {
         declared.chain(recorded).chain(left).collect()
     }
 
-    /// Whether both want the same of that service.
+    /// The clusters that only one of both declares, or that they declare otherwise.
+    pub fn clusters_changed<'a>(&'a self, other: &'a Self) -> BTreeSet<&'a ClusterName> {
+        let same = |name: &ClusterName| match (self.clusters.get(name), other.clusters.get(name)) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs) || ours == theirs,
+            _ => false,
+        };
+        let all = self.clusters.keys().chain(other.clusters.keys());
+        all.filter(|name| !same(name)).collect()
+    }
+
+    /// Whether both want the same of that service. Its cluster's settings, which decide about health and ports, are not asked.
     pub fn agrees_on(&self, other: &Self, state: &State, key: &ServiceKey) -> bool {
         match (self.service(key), other.service(key)) {
             (None, None) => self.desired.incomplete == other.desired.incomplete,
-            (Some(a), Some(b)) => {
-                // A cluster's settings decide about health and ports.
-                self.declared(&key.0) == other.declared(&key.0)
-                    && a == b
-                    && self.resolve(state, a) == other.resolve(state, b)
-            }
+            (Some(a), Some(b)) => a == b && self.resolve(state, a) == other.resolve(state, b),
             _ => false,
         }
     }
 
-    fn declared(&self, cluster: &ClusterName) -> Option<&ClusterSpec> {
-        let (spec, _) = self.desired.clusters.get(cluster)?;
-        Some(spec)
-    }
-
     pub fn cluster(&self, state: &State, name: &ClusterName) -> Arc<ClusterSpec> {
-        if let Some(spec) = self.declared(name) {
-            return Arc::new(spec.clone());
+        if let Some(spec) = self.clusters.get(name) {
+            return Arc::clone(spec);
         }
         match state.clusters.get(name) {
             Some(stored) => Arc::clone(&stored.value),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::inputs::{Resolved, Targets};
 use super::registry;
 use crate::model::{
-    ClusterName, Desired, Family, InstanceDesired, InstanceId, RegisteredDefinition, SpecHash,
+    ClusterName, ClusterSpec, Desired, Family, InstanceDesired, InstanceId, RegisteredDefinition, SpecHash,
     TaskDefinitionRecord, Timestamp,
 };
 use crate::store::state::{InstanceEntry, InstanceKey, seen};
@@ -26,6 +26,7 @@ pub(super) fn register(
         epoch,
         now,
         families: BTreeMap::new(),
+        clusters: BTreeMap::new(),
         written: BTreeSet::new(),
         parts: Vec::new(),
     };
@@ -42,6 +43,7 @@ pub(super) fn register(
     let targets = Targets {
         desired: Arc::clone(desired),
         families: registrar.families,
+        clusters: registrar.clusters,
     };
     (targets, packed(registrar.parts, epoch))
 }
@@ -61,6 +63,7 @@ struct Registrar<'a> {
     epoch: &'a Epoch,
     now: Timestamp,
     families: BTreeMap<Family, Resolved>,
+    clusters: BTreeMap<ClusterName, Arc<ClusterSpec>>,
     /// Specifications that are written already in these parts.
     written: BTreeSet<SpecHash>,
     /// Each in one piece; any number of them may share a commit.
@@ -144,25 +147,31 @@ impl Registrar<'_> {
         for (name, (spec, _)) in &desired.clusters {
             let key = keys::cluster(name);
             let stored = self.state.clusters.get(name);
-            if stored.is_none_or(|stored| *stored.value != *spec) {
-                let part = Txn::new(self.epoch)
-                    .expect(&key, seen(stored))
-                    .put_json(&key, spec);
-                self.add(part);
-            }
+            let shared = match stored.filter(|stored| *stored.value == *spec) {
+                Some(same) => Arc::clone(&same.value),
+                None => {
+                    let part = Txn::new(self.epoch)
+                        .expect(&key, seen(stored))
+                        .put_json(&key, spec);
+                    self.add(part);
+                    Arc::new(spec.clone())
+                }
+            };
+            self.clusters.insert(name.clone(), shared);
             for instance in &spec.instances {
                 let key = (name.clone(), instance.name.clone());
                 let asked = self.asked(&key, instance.desired);
                 self.want(&key, asked.unwrap_or(instance.desired));
             }
         }
+        let declared: BTreeSet<(&ClusterName, &InstanceId)> = desired
+            .clusters
+            .iter()
+            .flat_map(|(name, (spec, _))| spec.instances.iter().map(move |i| (name, &i.name)))
+            .collect();
         // What is no longer declared takes no new tasks, and those that it has move away; then it is forgotten.
         for ((cluster, id), entry) in &self.state.instances {
-            let declared = desired
-                .clusters
-                .get(cluster)
-                .is_some_and(|(spec, _)| spec.instances.iter().any(|i| i.name == *id));
-            if declared {
+            if declared.contains(&(cluster, id)) {
                 continue;
             }
             if self.state.tasks_of_instance(cluster, id).next().is_none() {

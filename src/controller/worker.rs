@@ -411,8 +411,11 @@ impl Run<'_> {
         let keys: Vec<Subject> = {
             let state = self.controller.view.read();
             let old = self.targets.as_deref();
-            let differs = |subject: &Subject| match (old, subject) {
-                (Some(old), Subject::Service(key)) => !old.agrees_on(&targets, &state, key),
+            let old = old.map(|old| (old, old.clusters_changed(&targets)));
+            let differs = |subject: &Subject| match (&old, subject) {
+                (Some((old, changed)), Subject::Service(key)) => {
+                    changed.contains(&key.0) || !old.agrees_on(&targets, &state, key)
+                }
                 (Some(_), Subject::Standalone(_)) => false,
                 (None, _) => true,
             };
