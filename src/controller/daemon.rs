@@ -43,12 +43,14 @@ pub(super) fn spread(
     }
     daemon.leave_instances(draft, &outside);
     let mut blocked = None;
-    let mut due = daemon.due(draft, &active);
+    let all = by_instance(draft);
+    let mut due = daemon.due(draft, &active, &all);
     for instance in &active {
         if draft.more {
             break;
         }
-        let problem = daemon.serve(draft, instance, &mut due);
+        let here = all.get(instance).map_or(&[][..], Vec::as_slice);
+        let problem = daemon.serve(draft, instance, here, &mut due);
         blocked = blocked.or(problem);
     }
     report(draft, blocked);
@@ -90,9 +92,10 @@ impl Daemon<'_> {
         }
     }
 
-    fn due(&self, draft: &mut Draft<'_>, active: &[InstanceId]) -> u32 {
+    fn due(&self, draft: &mut Draft<'_>, active: &[InstanceId], all: &ByInstance<'_>) -> u32 {
         let lacking = active.iter().filter(|instance| {
-            draft.count(|seen| on(seen, instance) && seen.current && seen.good()) == 0
+            let here = all.get(instance).map_or(&[][..], Vec::as_slice);
+            pick(draft, here, |seen| seen.current && seen.good()).is_empty()
         });
         let missing = u32::try_from(lacking.count()).unwrap_or(u32::MAX);
         let now = draft.now();
@@ -103,14 +106,15 @@ impl Daemon<'_> {
         due
     }
 
-    /// Brings one instance to one healthy current task, as far as that goes now.
+    /// Brings one instance to one healthy current task, as far as that goes now. `here` are its tasks.
     fn serve(
         &self,
         draft: &mut Draft<'_>,
         instance: &InstanceId,
+        here: &[usize],
         due: &mut u32,
     ) -> Option<Blocked> {
-        let good = draft.newest(|seen| on(seen, instance) && seen.current && seen.good());
+        let good = pick(draft, here, |seen| seen.current && seen.good());
         let surplus = good.iter().filter(|at| draft.seen[**at].expendable());
         let surplus: Vec<usize> = surplus
             .copied()
@@ -123,15 +127,15 @@ impl Daemon<'_> {
             let cause = "one task an instance".to_owned();
             stop_scaled(draft, *at, &self.primary, cause);
         }
-        let old = draft.newest(|seen| on(seen, instance) && seen.superseded() && seen.expendable());
-        let unhealthy = draft.newest(|seen| {
-            on(seen, instance) && seen.current && seen.stays() && seen.phase == Phase::Unhealthy
+        let old = pick(draft, here, |seen| seen.superseded() && seen.expendable());
+        let unhealthy = pick(draft, here, |seen| {
+            seen.current && seen.stays() && seen.phase == Phase::Unhealthy
         });
         if good.is_empty() {
-            return self.start(draft, instance, due, &old, &unhealthy);
+            return self.start(draft, instance, here, due, (&old, &unhealthy));
         }
-        let healthy = draft.count(|seen| on(seen, instance) && seen.current && seen.healthy()) > 0;
-        if healthy {
+        let healthy = pick(draft, here, |seen| seen.current && seen.healthy());
+        if !healthy.is_empty() {
             for at in old {
                 if !draft.has_room() {
                     return None;
@@ -153,17 +157,17 @@ impl Daemon<'_> {
         &self,
         draft: &mut Draft<'_>,
         instance: &InstanceId,
+        here: &[usize],
         due: &mut u32,
-        old: &[usize],
-        unhealthy: &[usize],
+        (old, unhealthy): (&[usize], &[usize]),
     ) -> Option<Blocked> {
         if *due == 0 || draft.failed() || !draft.has_room() {
             return None;
         }
-        let here = draft.count(|seen| on(seen, instance) && seen.phase.exists());
+        let exist = pick(draft, here, |seen| seen.phase.exists()).len();
         let mut request = draft.request(self.definition.spec);
         request.only = Some(instance);
-        let room = here < self.per_instance && draft.existing() < self.band.cap;
+        let room = exist < self.per_instance as usize && draft.existing() < self.band.cap;
         if room && let Ok(placed) = draft.books.place(&request) {
             *due -= 1;
             let cause = match draft.causes.is_empty() {
@@ -177,16 +181,12 @@ impl Daemon<'_> {
             return None;
         }
         // Would it fit if nothing of the service were here?
-        let gone = draft.seen.iter().filter(|seen| on(seen, instance));
-        let gone = gone.map(|seen| seen.view.record).collect::<Vec<_>>();
+        let gone = here.iter().map(|at| draft.seen[*at].view.record);
+        let gone = gone.collect::<Vec<_>>();
         if let Err(no_fit) = draft.books.would_fit_without(&gone, &request) {
             return Some(Blocked::Placement(no_fit));
         }
-        if draft
-            .seen
-            .iter()
-            .any(|seen| on(seen, instance) && seen.leaves())
-        {
+        if here.iter().any(|at| draft.seen[*at].leaves()) {
             return Some(Blocked::Waiting);
         }
         for at in unhealthy {
@@ -195,7 +195,7 @@ impl Daemon<'_> {
             }
             stop_unhealthy(draft, *at, "unhealthy, making room for its replacement");
         }
-        let mut stuck = draft.count(|seen| on(seen, instance) && kept(seen)) > 0;
+        let mut stuck = here.iter().any(|at| kept(&draft.seen[*at]));
         for at in old {
             if !draft.has_room() {
                 return None;
@@ -213,12 +213,11 @@ impl Daemon<'_> {
                 stuck = true;
             }
         }
-        let changing = draft.acts()
-            || draft
-                .seen
-                .iter()
-                .any(|seen| seen.leaves() || (seen.good() && !seen.healthy()));
-        Some(if stuck && !changing {
+        let changing = || {
+            let moves = |seen: &Seen<'_>| seen.leaves() || (seen.good() && !seen.healthy());
+            draft.acts() || draft.count(moves) > 0
+        };
+        Some(if stuck && !changing() {
             Blocked::Percentages
         } else {
             Blocked::Waiting
@@ -226,6 +225,20 @@ impl Daemon<'_> {
     }
 }
 
-fn on(seen: &Seen<'_>, instance: &InstanceId) -> bool {
-    seen.view.record.instance == *instance
+/// Indexes of the tasks of each instance, newest first.
+type ByInstance<'a> = BTreeMap<&'a InstanceId, Vec<usize>>;
+
+fn by_instance<'a>(draft: &Draft<'a>) -> ByInstance<'a> {
+    let mut all = ByInstance::new();
+    for at in draft.newest(|_| true) {
+        let instance = &draft.seen[at].view.record.instance;
+        all.entry(instance).or_default().push(at);
+    }
+    all
+}
+
+/// Those of `here` that `which` picks, in the same order.
+fn pick(draft: &Draft<'_>, here: &[usize], which: impl Fn(&Seen<'_>) -> bool) -> Vec<usize> {
+    let all = here.iter().copied();
+    all.filter(|at| which(&draft.seen[*at])).collect()
 }

@@ -124,23 +124,18 @@ pub(super) fn replace(
 /// not registered (any more) and have one. One that does not answer and has none gets none.
 pub(super) fn for_daemons(draft: &Draft<'_>) -> Vec<InstanceId> {
     let instances = draft.input.instances;
-    let known = |id: &InstanceId| instances.iter().any(|view| view.instance.id == *id);
-    let has_one = |id: &InstanceId| {
-        let here = |seen: &Seen<'_>| seen.stays() && seen.view.record.instance == *id;
-        draft.seen.iter().any(here)
-    };
+    let known: BTreeSet<&InstanceId> = instances.iter().map(|view| &view.instance.id).collect();
+    let staying = draft.seen.iter().filter(|seen| seen.stays());
+    let with_one: BTreeSet<&InstanceId> =
+        staying.map(|seen| &seen.view.record.instance).collect();
     let registered = instances
         .iter()
         .filter(|view| view.desired == InstanceDesired::Active)
-        .filter(|view| view.instance.connected || has_one(&view.instance.id))
-        .map(|view| view.instance.id.clone());
-    let silent = draft
-        .seen
-        .iter()
-        .filter(|seen| seen.stays() && !known(&seen.view.record.instance))
-        .map(|seen| seen.view.record.instance.clone());
-    let all: BTreeSet<InstanceId> = registered.chain(silent).collect();
-    all.into_iter().collect()
+        .filter(|view| view.instance.connected || with_one.contains(&view.instance.id))
+        .map(|view| &view.instance.id);
+    let silent = with_one.difference(&known).copied();
+    let all: BTreeSet<&InstanceId> = registered.chain(silent).collect();
+    all.into_iter().cloned().collect()
 }
 
 /// Says that tasks were given up and may still run, once, until their instance has returned and stopped them.

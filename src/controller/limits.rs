@@ -66,6 +66,29 @@ fn a_plan_of_many_tasks_costs_little_more_for_each() {
 }
 
 #[test]
+fn a_daemon_service_costs_as_much_more_as_it_has_instances_more() {
+    let cost = |count: u32| {
+        let mut world = World::of(0, task_spec("a"));
+        world.instances.clear();
+        for index in 0..count {
+            world.add_instance(&format!("i-{index}"));
+        }
+        world.manifest().scheduling = SchedulingStrategy::Daemon;
+        world.percentages(50, 100);
+        world.steady();
+        let (plan, idle) = work::of(|| world.plan());
+        assert!(plan.is_empty(), "{plan:?}");
+        world.deploy(2, task_spec("b"));
+        let (plan, rollout) = work::of(|| world.plan());
+        assert!(!plan.decisions.is_empty());
+        (idle, rollout / plan.decisions.len())
+    };
+    let (few, many) = (cost(50), cost(200));
+    assert!(many.0 < 6 * few.0, "idle: {few:?} of 50, {many:?} of 200");
+    assert!(many.1 < 6 * few.1, "a stop: {few:?} of 50, {many:?} of 200");
+}
+
+#[test]
 fn what_a_record_counts_is_what_is_recorded_with_it() {
     let mut world = World::of(200, task_spec("a"));
     world.settle();
