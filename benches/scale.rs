@@ -16,9 +16,9 @@ use longshore::manifest::load::{LastGood, LoadOptions, load};
 use longshore::manifest::source;
 use longshore::model::{
     ClusterName, Desired, Instance, InstanceDesired, InstanceId, LastStatus, Resources,
-    ServiceName, ServiceSpec, TaskId, TaskStatus, Timestamp,
+    SchedulingStrategy, ServiceName, ServiceSpec, TaskId, TaskRecord, TaskStatus, Timestamp,
 };
-use longshore::store::{Epoch, Limits, Memory, SharedStore, State, Txn, View, keys};
+use longshore::store::{Epoch, Limits, Memory, SharedStore, State, TaskEntry, Txn, View, keys};
 use tokio_util::sync::CancellationToken;
 
 const TASKS_OF_SERVICE: u32 = 1_000;
@@ -32,7 +32,7 @@ const SIZES: [u32; 3] = [20, 200, 1_000];
 async fn main() {
     println!(
         "\n## Deciding in large clusters\n\n| Cluster | all tasks placed | memory | plan, nothing to do | plan, 90 tasks to start | \
-         one service's change |\n|---|---|---|---|---|---|"
+         plan, DAEMON | one service's change |\n|---|---|---|---|---|---|---|"
     );
     for instances in SIZES {
         let world = World::new(instances).await;
@@ -41,21 +41,23 @@ async fn main() {
         world.run_all().await;
         let idle = world.time_plan(TASKS_OF_SERVICE);
         let growing = world.time_plan(TASKS_OF_SERVICE + 90);
+        let daemon = world.time_daemon_plan();
         let change = world.time_change().await;
         println!(
-            "| {instances} instances, {} tasks, {} services | {:.2} s | {memory:.0} MiB | {:.2} ms | {:.2} ms | {:.2} ms |",
+            "| {instances} instances, {} tasks, {} services | {:.2} s | {memory:.0} MiB | {:.2} ms | {:.2} ms | {:.2} ms | {:.2} ms |",
             instances * TASKS_OF_INSTANCE,
             world.services(),
             placed.as_secs_f64(),
             millis(idle),
             millis(growing),
+            millis(daemon),
             millis(change),
         );
         world.cancel.cancel();
     }
     println!(
         "\nServices of {TASKS_OF_SERVICE} tasks with a dynamic port each, spread over all instances. *Placed*: from the folder's content \
-         to the last task recorded, as many a commit as the embedded store takes. *Plan*: the pure decision for one service, median of 50. *Change*: one \
+         to the last task recorded, as many a commit as the embedded store takes. *Plan*: the pure decision for one service, median of 50; DAEMON: a task on each instance, nothing to do. *Change*: one \
          service's desiredCount raised by one, from the folder's content to the task recorded and seen, median of 20."
     );
 }
@@ -217,12 +219,50 @@ impl World {
         median(times.collect())
     }
 
+    /// A DAEMON service with its task on every instance, and nothing to do.
+    fn time_daemon_plan(&self) -> Duration {
+        let state = self.view.read();
+        let instances = state.instances_of_cluster(&self.cluster);
+        let records: Vec<TaskEntry> = state
+            .tasks_of_service(&self.cluster, &ServiceName::new("s-0"))
+            .zip(instances)
+            .map(|((_, entry), (instance, _))| {
+                let mut entry = entry.clone();
+                let mut record = TaskRecord::clone(&entry.record);
+                record.instance = instance.clone();
+                entry.record.value = Arc::new(record);
+                entry
+            })
+            .collect();
+        let times = (0..50).map(|_| {
+            let tasks = records.iter();
+            let (time, decided) = self.plan_of(&state, SchedulingStrategy::Daemon, 0, tasks);
+            assert_eq!(decided.decisions.len(), 0);
+            time
+        });
+        median(times.collect())
+    }
+
     /// The plan of one service, as a worker makes it, and what making it took.
     fn plan_one(&self, state: &State, count: u32) -> (Duration, Plan) {
+        let name = ServiceName::new("s-0");
+        let tasks = state.tasks_of_service(&self.cluster, &name);
+        let tasks = tasks.map(|(_, entry)| entry);
+        self.plan_of(state, SchedulingStrategy::Replica, count, tasks)
+    }
+
+    fn plan_of<'a>(
+        &self,
+        state: &'a State,
+        scheduling: SchedulingStrategy,
+        count: u32,
+        tasks: impl Iterator<Item = &'a TaskEntry>,
+    ) -> (Duration, Plan) {
         let name = ServiceName::new("s-0");
         let (spec, _) = &self.desired.services[&self.cluster][&name];
         let spec = ServiceSpec {
             desired_count: count,
+            scheduling,
             ..spec.clone()
         };
         let (cluster, _) = &self.desired.clusters[&self.cluster];
@@ -230,9 +270,8 @@ impl World {
         let primary = record.primary().expect("a deployment");
         let begun = Instant::now();
         let run = &state.specs[&primary.spec];
-        let tasks: Vec<TaskView<'_>> = state
-            .tasks_of_service(&self.cluster, &name)
-            .map(|(_, entry)| TaskView {
+        let tasks: Vec<TaskView<'_>> = tasks
+            .map(|entry| TaskView {
                 record: &entry.record,
                 status: entry.status.as_deref(),
                 lost: entry.lost.as_ref().map(|lost| lost.at),

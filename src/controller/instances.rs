@@ -126,8 +126,7 @@ pub(super) fn for_daemons(draft: &Draft<'_>) -> Vec<InstanceId> {
     let instances = draft.input.instances;
     let known: BTreeSet<&InstanceId> = instances.iter().map(|view| &view.instance.id).collect();
     let staying = draft.seen.iter().filter(|seen| seen.stays());
-    let with_one: BTreeSet<&InstanceId> =
-        staying.map(|seen| &seen.view.record.instance).collect();
+    let with_one: BTreeSet<&InstanceId> = staying.map(|seen| &seen.view.record.instance).collect();
     let registered = instances
         .iter()
         .filter(|view| view.desired == InstanceDesired::Active)

@@ -3,7 +3,8 @@
 use super::Decision;
 use super::testing::{Task, World, app, task_spec, with_health_check};
 use crate::model::{
-    DesiredStatus, InstanceDesired, LastStatus, NoticeKind, SchedulingStrategy, TaskId, TaskSpec, Timestamp,
+    DesiredStatus, InstanceDesired, LastStatus, NoticeKind, SchedulingStrategy, TaskId, TaskSpec,
+    Timestamp,
 };
 
 /// A small task: eight of them fill an instance.

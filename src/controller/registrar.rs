@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::inputs::{Resolved, Targets};
 use super::registry;
 use crate::model::{
-    ClusterName, ClusterSpec, Desired, Family, InstanceDesired, InstanceId, RegisteredDefinition, SpecHash,
-    TaskDefinitionRecord, Timestamp,
+    ClusterName, ClusterSpec, Desired, Family, InstanceDesired, InstanceId, RegisteredDefinition,
+    SpecHash, TaskDefinitionRecord, Timestamp,
 };
 use crate::store::state::{InstanceEntry, InstanceKey, seen};
 use crate::store::{Epoch, State, Txn, keys};
