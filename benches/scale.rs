@@ -19,7 +19,12 @@ use longshore::model::{
     SchedulingStrategy, ServiceName, ServiceSpec, TaskId, TaskRecord, TaskStatus, Timestamp,
 };
 use longshore::store::{Epoch, Limits, Memory, SharedStore, State, TaskEntry, Txn, View, keys};
+use mimalloc::MiMalloc;
 use tokio_util::sync::CancellationToken;
+
+/// As the command has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const TASKS_OF_SERVICE: u32 = 1_000;
 /// Most decisions of the plans that are timed.

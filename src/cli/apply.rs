@@ -129,7 +129,13 @@ pub async fn run(mut args: ApplyArgs, globals: &Globals) -> CommandResult {
     match Daemon::start(options).await {
         Ok(daemon) => {
             let result = here(&daemon, &args, globals).await;
-            let left = daemon.shared().view.read().tasks.values().any(is_ours);
+            let left = daemon
+                .shared()
+                .view
+                .read()
+                .tasks
+                .values()
+                .any(|task| is_ours(task));
             daemon.stop().await;
             // Where another one holds the cluster, nothing of it is ours, and that one keeps it.
             let real = args.start.engine != super::start::EngineName::Simulated;

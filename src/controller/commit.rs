@@ -4,7 +4,7 @@
 //! limits is for the next plan. Only what stands for itself is left out of a commit: books of instances that the plan does
 //! not touch, and events of a service that is forgotten.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::decision::{Decision, NewEvent, Plan};
@@ -35,9 +35,10 @@ pub(super) struct Recording {
 }
 
 /// The commit of `plan`, or where that is more than a store takes at once, of another plan of as many decisions as fit. One
-/// whose very first decision does not fit is returned as it is, for the store's refusal names it.
+/// whose very first decision does not fit is returned as it is, for the store's refusal names it. `settled` are the books of `inputs`.
 pub(super) fn record(
     inputs: &Inputs,
+    settled: &Booking<'_>,
     mut plan: Plan,
     epoch: &Epoch,
     ids: &dyn IdGen,
@@ -45,7 +46,7 @@ pub(super) fn record(
 ) -> Recording {
     loop {
         let count = plan.decisions.len();
-        let draft = Draft::new(inputs, epoch, now).write(&plan, ids);
+        let draft = Draft::new(inputs, settled.clone(), epoch, now).write(&plan, ids);
         if draft.txn.fits() || count <= 1 {
             return Recording {
                 txn: draft.txn,
@@ -60,20 +61,21 @@ pub(super) fn record(
     }
 }
 
-/// Whether a commit would touch what is booked on an instance.
-pub(super) fn books(inputs: &Inputs, plan: &Plan) -> bool {
+/// Whether a commit would touch what is booked on an instance, as [`settled`] has it.
+pub(super) fn books(plan: &Plan, settled: &Booking<'_>) -> bool {
     plan.decisions.iter().any(|decision| {
         matches!(
             decision,
             Decision::StartTask { .. } | Decision::GiveUpTask { .. }
         )
-    }) || settled(&inputs.instances, &inputs.tasks).is_changed()
+    }) || settled.is_changed()
 }
 
 /// Tasks with what they run, as far as the store still tells.
-pub(super) type Tasks = BTreeMap<TaskId, (TaskEntry, Option<Arc<TaskSpec>>)>;
+pub(super) type Tasks = BTreeMap<TaskId, (Arc<TaskEntry>, Option<Arc<TaskSpec>>)>;
 
 /// What instances' books are to say. Only those that come to say something else are copied: a cluster may have a thousand.
+#[derive(Clone)]
 pub(super) struct Booking<'a> {
     instances: &'a BTreeMap<InstanceId, InstanceInput>,
     edited: BTreeMap<InstanceId, Reserved>,
@@ -183,15 +185,23 @@ pub(super) fn settled<'a>(
     tasks: &Tasks,
 ) -> Booking<'a> {
     let mut booking = Booking::new(instances);
+    // Most often the books are right: that is found out without a search for each task.
+    let stored: HashMap<&InstanceId, &Reserved> = instances
+        .iter()
+        .map(|(id, input)| (id, input.reserved.as_ref()))
+        .collect();
     for (id, (entry, spec)) in tasks {
         let instance = &entry.record.instance;
+        let Some(books) = stored.get(instance) else {
+            continue;
+        };
+        let held = books.0.contains_key(id);
         let over = entry.status.as_ref().is_some_and(|s| s.is_stopped());
         if over || entry.lost.is_some() {
-            booking.release(instance, id);
-        } else if booking
-            .of(instance)
-            .is_some_and(|reserved| !reserved.0.contains_key(id))
-        {
+            if held {
+                booking.release(instance, id);
+            }
+        } else if !held {
             let held = Reservation::of(spec.as_deref(), &entry.record.ports, &entry.record.gpus);
             booking.hold(instance, id, held);
         }
@@ -237,7 +247,7 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(inputs: &'a Inputs, epoch: &'a Epoch, now: Timestamp) -> Self {
+    fn new(inputs: &'a Inputs, booking: Booking<'a>, epoch: &'a Epoch, now: Timestamp) -> Self {
         let (cluster, service) = &inputs.key;
         let seen = inputs.record.as_ref().map(|record| record.revision);
         // Whoever is told that a service is suspended sees nothing more of it being started.
@@ -249,7 +259,7 @@ impl<'a> Draft<'a> {
                 .expect(keys::service(cluster, service), seen)
                 .expect(keys::service_overrides(cluster, service), asked),
             now,
-            booking: settled(&inputs.instances, &inputs.tasks),
+            booking,
             touched: BTreeSet::new(),
             vanished: BTreeSet::new(),
             started: Vec::new(),

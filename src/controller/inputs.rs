@@ -14,7 +14,7 @@ use crate::model::{
     InstanceId, PlacementConstraint, Query, Reserved, RevisionRef, ServiceEvent, ServiceName,
     ServiceOverrides, ServiceRecord, ServiceSpec, ServiceStatus, SpecHash, TaskSpec, Timestamp,
 };
-use crate::store::state::{ServiceKey, TaskEntry};
+use crate::store::state::{InstanceEntry, ServiceKey, TaskEntry};
 use crate::store::{Epoch, Revision, State, Stored};
 
 /// A revision with what it resolves to.
@@ -224,10 +224,10 @@ impl Inputs {
                 .and_then(|primary| stored(state, &primary.revision, &primary.spec));
         }
         let tasks = state
-            .tasks_of_service(cluster, name)
+            .shared_tasks_of_service(cluster, name)
             .map(|(id, entry)| {
                 let spec = state.specs.get(&entry.record.spec).cloned();
-                (id.clone(), (entry.clone(), spec))
+                (id.clone(), (Arc::clone(entry), spec))
             })
             .collect();
         let about_tasks = asks_about_tasks(
@@ -355,15 +355,11 @@ pub(super) fn instances(
     cluster: &ClusterName,
     with_groups: bool,
 ) -> BTreeMap<InstanceId, InstanceInput> {
-    let mut all = BTreeMap::new();
-    for (id, entry) in state.instances_of_cluster(cluster) {
-        let Some(instance) = &entry.instance else {
-            continue;
-        };
+    let input = |(id, entry): (&InstanceId, &InstanceEntry)| {
+        let instance = entry.instance.as_ref()?;
         let others = state
-            .instances_of_engine(&instance.engine_id)
-            .filter(|((other, _), _)| other != cluster)
-            .filter_map(|(_, other)| Some(Arc::clone(&other.reserved.as_ref()?.value)))
+            .neighbours(cluster, &instance.engine_id)
+            .filter_map(|other| Some(Arc::clone(&other.reserved.as_ref()?.value)))
             .collect();
         let input = InstanceInput {
             instance: Arc::clone(&instance.value),
@@ -381,9 +377,10 @@ pub(super) fn instances(
             groups: with_groups.then(|| groups(state, cluster, id)),
             registered_at: Some(instance.revision),
         };
-        all.insert(id.clone(), input);
-    }
-    all
+        Some((id.clone(), input))
+    };
+    let all = state.instances_of_cluster(cluster);
+    all.filter_map(input).collect()
 }
 
 /// An instance's tasks that are wanted to run, by group.

@@ -2,7 +2,7 @@
 //! written down. Pure: the commits are returned.
 
 use std::cell::LazyCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::inputs::{Resolved, Targets};
@@ -11,7 +11,7 @@ use crate::model::{
     ClusterName, ClusterSpec, Desired, Family, InstanceDesired, InstanceId, RegisteredDefinition,
     SpecHash, TaskDefinitionRecord, Timestamp,
 };
-use crate::store::state::{InstanceEntry, InstanceKey, seen};
+use crate::store::state::{InstanceEntry, seen};
 use crate::store::{Epoch, State, Txn, keys};
 
 /// What `desired` comes down to, and what has to be written before services may follow it.
@@ -57,6 +57,9 @@ fn highest_numbers(state: &State) -> BTreeMap<Family, u32> {
     }
     highest
 }
+
+/// An instance's cluster and name.
+type At<'a> = (&'a ClusterName, &'a InstanceId);
 
 struct Registrar<'a> {
     state: &'a State,
@@ -158,26 +161,24 @@ impl Registrar<'_> {
                 }
             };
             self.clusters.insert(name.clone(), shared);
+            // One look at all of them: a cluster may have a thousand.
+            let mut known: HashMap<&InstanceId, &InstanceEntry> =
+                self.state.instances_of_cluster(name).collect();
             for instance in &spec.instances {
-                let key = (name.clone(), instance.name.clone());
-                let asked = self.asked(&key, instance.desired);
-                self.want(&key, asked.unwrap_or(instance.desired));
+                let at = (name, &instance.name);
+                let entry = known.remove(&instance.name);
+                let asked = self.asked(at, entry, instance.desired);
+                self.want(at, entry, asked.unwrap_or(instance.desired));
+            }
+            let mut left: Vec<_> = known.into_iter().collect();
+            left.sort_by_key(|(id, _)| *id);
+            for (id, entry) in left {
+                self.leave((name, id), entry);
             }
         }
-        let declared: BTreeSet<(&ClusterName, &InstanceId)> = desired
-            .clusters
-            .iter()
-            .flat_map(|(name, (spec, _))| spec.instances.iter().map(move |i| (name, &i.name)))
-            .collect();
-        // What is no longer declared takes no new tasks, and those that it has move away; then it is forgotten.
         for ((cluster, id), entry) in &self.state.instances {
-            if declared.contains(&(cluster, id)) {
-                continue;
-            }
-            if self.state.tasks_of_instance(cluster, id).next().is_none() {
-                self.forget(cluster, id, entry);
-            } else {
-                self.want(&(cluster.clone(), id.clone()), InstanceDesired::Draining);
+            if !desired.clusters.contains_key(cluster) {
+                self.leave((cluster, id), entry);
             }
         }
         for (name, stored) in &self.state.clusters {
@@ -191,6 +192,15 @@ impl Registrar<'_> {
                     .delete(key);
                 self.add(part);
             }
+        }
+    }
+
+    /// What is no longer declared takes no new tasks, and those that it has move away; then it is forgotten.
+    fn leave(&mut self, (cluster, id): At<'_>, entry: &InstanceEntry) {
+        if self.state.tasks_of_instance(cluster, id).next().is_none() {
+            self.forget(cluster, id, entry);
+        } else {
+            self.want((cluster, id), Some(entry), InstanceDesired::Draining);
         }
     }
 
@@ -210,12 +220,17 @@ impl Registrar<'_> {
     }
 
     /// What somebody asked for, as long as the manifest says what it said then.
-    fn asked(&mut self, key: &InstanceKey, declared: InstanceDesired) -> Option<InstanceDesired> {
-        let asked = self.state.instances.get(key)?.asked.as_ref()?;
+    fn asked(
+        &mut self,
+        (cluster, id): At<'_>,
+        entry: Option<&InstanceEntry>,
+        declared: InstanceDesired,
+    ) -> Option<InstanceDesired> {
+        let asked = entry?.asked.as_ref()?;
         if asked.basis == declared {
             return Some(asked.desired);
         }
-        let at = keys::instance_override(&key.0, &key.1);
+        let at = keys::instance_override(cluster, id);
         let part = Txn::new(self.epoch)
             .expect_unchanged(&at, asked.revision)
             .delete(at);
@@ -223,14 +238,15 @@ impl Registrar<'_> {
         None
     }
 
-    fn want(&mut self, key: &InstanceKey, wanted: InstanceDesired) {
-        let stored = self
-            .state
-            .instances
-            .get(key)
-            .and_then(|entry| entry.desired.as_ref());
+    fn want(
+        &mut self,
+        (cluster, id): At<'_>,
+        entry: Option<&InstanceEntry>,
+        wanted: InstanceDesired,
+    ) {
+        let stored = entry.and_then(|entry| entry.desired.as_ref());
         if stored.is_none_or(|stored| *stored.value != wanted) {
-            let at = keys::instance_desired(&key.0, &key.1);
+            let at = keys::instance_desired(cluster, id);
             let part = Txn::new(self.epoch)
                 .expect(&at, seen(stored))
                 .put_json(&at, &wanted);

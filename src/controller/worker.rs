@@ -191,17 +191,17 @@ impl Controller {
                 true => Some(self.booking.lock().await),
                 false => self.booking.try_lock().ok(),
             };
-            let mut inputs = read();
-            let mut plan = inputs.plan(&self.epoch, now);
-            books = commit::books(&inputs, &plan);
+            let inputs = read();
+            let plan = inputs.plan(&self.epoch, now);
+            let settled = commit::settled(&inputs.instances, &inputs.tasks);
+            books = commit::books(&plan, &settled);
             if !books {
                 booking = None;
             } else if booking.is_none() {
-                booking = Some(self.booking.lock().await);
-                inputs = read();
-                plan = inputs.plan(&self.epoch, now);
+                continue;
             }
-            let recording = commit::record(&inputs, plan, &self.epoch, self.ids.as_ref(), now);
+            let ids = self.ids.as_ref();
+            let recording = commit::record(&inputs, &settled, plan, &self.epoch, ids, now);
             let plan = recording.plan;
             if recording.txn.is_empty() {
                 return Ok(plan.wake_at);

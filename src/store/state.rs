@@ -1,6 +1,6 @@
 //! The tree, typed: what [`View`](super::View) keeps and everybody reads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -147,7 +147,7 @@ pub struct State {
     /// Container instances.
     pub instances: BTreeMap<InstanceKey, InstanceEntry>,
     /// Tasks that have a record.
-    pub tasks: BTreeMap<TaskKey, TaskEntry>,
+    pub tasks: BTreeMap<TaskKey, Arc<TaskEntry>>,
     /// Services.
     pub services: BTreeMap<ServiceKey, Stored<ServiceRecord>>,
     /// What people asked for on top of the folder, by service.
@@ -163,13 +163,14 @@ pub struct State {
     /// Keys whose values cannot be read.
     pub corrupt: BTreeMap<String, CorruptValue>,
     orphans: BTreeMap<TaskKey, Orphan>,
-    by_service: BTreeMap<ServiceKey, BTreeSet<TaskId>>,
+    /// With what they are: a plan reads all tasks of its service, and looking each up among all others would cost more than the rest.
+    by_service: BTreeMap<ServiceKey, BTreeMap<TaskId, Arc<TaskEntry>>>,
     standalone: BTreeMap<ClusterName, BTreeSet<TaskId>>,
     by_instance: BTreeMap<InstanceKey, BTreeSet<TaskId>>,
     /// Tasks that were given up with their instance.
     lost: BTreeMap<InstanceKey, BTreeSet<TaskId>>,
     /// The instances that an engine is, by the engine's own id.
-    by_engine: BTreeMap<String, BTreeSet<InstanceKey>>,
+    by_engine: HashMap<String, BTreeSet<InstanceKey>>,
 }
 
 impl State {
@@ -189,7 +190,9 @@ impl State {
 
     /// A cluster's task.
     pub fn task(&self, cluster: &ClusterName, id: &TaskId) -> Option<&TaskEntry> {
-        self.tasks.get(&(cluster.clone(), id.clone()))
+        self.tasks
+            .get(&(cluster.clone(), id.clone()))
+            .map(Arc::as_ref)
     }
 
     /// A cluster's service.
@@ -230,8 +233,18 @@ impl State {
         cluster: &ClusterName,
         service: &ServiceName,
     ) -> impl Iterator<Item = (&TaskId, &TaskEntry)> {
+        let tasks = self.shared_tasks_of_service(cluster, service);
+        tasks.map(|(id, entry)| (id, entry.as_ref()))
+    }
+
+    /// The same, for whoever keeps them.
+    pub fn shared_tasks_of_service(
+        &self,
+        cluster: &ClusterName,
+        service: &ServiceName,
+    ) -> impl Iterator<Item = (&TaskId, &Arc<TaskEntry>)> {
         let key = (cluster.clone(), service.clone());
-        self.pick(cluster, self.by_service.get(&key))
+        self.by_service.get(&key).into_iter().flatten()
     }
 
     /// The tasks placed on an instance, by id; costs only what they are.
@@ -263,7 +276,7 @@ impl State {
         self.tasks
             .range(first..)
             .take_while(move |((of, _), _)| of == cluster)
-            .map(|((_, id), entry)| (id, entry))
+            .map(|((_, id), entry)| (id, entry.as_ref()))
     }
 
     /// The services of a cluster, by name.
@@ -290,13 +303,15 @@ impl State {
             .map(|((_, id), entry)| (id, entry))
     }
 
-    /// The instances, of whatever cluster, that are the engine of that id.
-    pub fn instances_of_engine(
+    /// The instances of other clusters that are the engine of that id.
+    pub fn neighbours(
         &self,
+        cluster: &ClusterName,
         engine_id: &str,
-    ) -> impl Iterator<Item = (&InstanceKey, &InstanceEntry)> {
+    ) -> impl Iterator<Item = &InstanceEntry> {
         let keys = self.by_engine.get(engine_id).into_iter().flatten();
-        keys.filter_map(|key| Some((key, self.instances.get(key)?)))
+        keys.filter(move |(other, _)| other != cluster)
+            .filter_map(|key| self.instances.get(key))
     }
 
     /// The newest revision of a family.
@@ -322,7 +337,7 @@ impl State {
         let cluster = cluster.clone();
         ids.into_iter().flatten().filter_map(move |id| {
             let entry = self.tasks.get(&(cluster.clone(), id.clone()))?;
-            Some((id, entry))
+            Some((id, entry.as_ref()))
         })
     }
 
@@ -444,6 +459,7 @@ impl State {
             Some(old) => {
                 touched = Touched::task(&old.record);
                 self.unindex(&key, &touched);
+                let old = Arc::unwrap_or_clone(old);
                 Orphan {
                     status: old.status,
                     lost: old.lost,
@@ -455,22 +471,20 @@ impl State {
         match record {
             Some(record) => {
                 touched = Touched::task(&record);
-                self.index(&key, &touched);
                 let Orphan {
                     status,
                     lost,
                     protection,
                 } = orphan;
                 self.index_lost(&key, &touched, lost.is_some());
-                self.tasks.insert(
-                    key,
-                    TaskEntry {
-                        record,
-                        status,
-                        lost,
-                        protection,
-                    },
-                );
+                let entry = Arc::new(TaskEntry {
+                    record,
+                    status,
+                    lost,
+                    protection,
+                });
+                self.index(&key, &touched, &entry);
+                self.tasks.insert(key, entry);
             }
             None if orphan != Orphan::default() => {
                 self.orphans.insert(key, orphan);
@@ -481,13 +495,17 @@ impl State {
     }
 
     fn set_task_part(&mut self, key: TaskKey, edit: impl FnOnce(TaskParts<'_>)) -> Touched {
-        if let Some(entry) = self.tasks.get_mut(&key) {
+        if let Some(shared) = self.tasks.get_mut(&key) {
+            let mut entry = TaskEntry::clone(shared);
             edit(TaskParts {
                 status: &mut entry.status,
                 lost: &mut entry.lost,
                 protection: &mut entry.protection,
             });
             let (touched, lost) = (Touched::task(&entry.record), entry.lost.is_some());
+            let entry = Arc::new(entry);
+            *shared = Arc::clone(&entry);
+            self.index(&key, &touched, &entry);
             self.index_lost(&key, &touched, lost);
             return touched;
         }
@@ -503,12 +521,17 @@ impl State {
         Touched::default()
     }
 
-    fn index(&mut self, (cluster, id): &TaskKey, touched: &Touched) {
-        let of = match &touched.service {
-            Some(service) => self.by_service.entry(service.clone()).or_default(),
-            None => self.standalone.entry(cluster.clone()).or_default(),
-        };
-        of.insert(id.clone());
+    fn index(&mut self, (cluster, id): &TaskKey, touched: &Touched, entry: &Arc<TaskEntry>) {
+        match &touched.service {
+            Some(service) => {
+                let of = self.by_service.entry(service.clone()).or_default();
+                of.insert(id.clone(), Arc::clone(entry));
+            }
+            None => {
+                let of = self.standalone.entry(cluster.clone()).or_default();
+                of.insert(id.clone());
+            }
+        }
         if let Some(instance) = &touched.instance {
             let ids = self.by_instance.entry(instance.clone()).or_default();
             ids.insert(id.clone());
@@ -526,7 +549,14 @@ impl State {
     }
 
     fn unindex(&mut self, (cluster, id): &TaskKey, touched: &Touched) {
-        take(&mut self.by_service, touched.service.as_ref(), id);
+        if let Some(service) = &touched.service
+            && let Some(tasks) = self.by_service.get_mut(service)
+        {
+            tasks.remove(id);
+            if tasks.is_empty() {
+                self.by_service.remove(service);
+            }
+        }
         take(&mut self.standalone, Some(cluster), id);
         take(&mut self.by_instance, touched.instance.as_ref(), id);
         take(&mut self.lost, touched.instance.as_ref(), id);

@@ -169,6 +169,7 @@ pub fn documents(
             let mut tasks: Vec<&TaskEntry> = state
                 .tasks
                 .values()
+                .map(AsRef::as_ref)
                 .filter(|task| here(&task.record.cluster))
                 .filter(|task| {
                     selection.all || last_status(task) < crate::model::LastStatus::Stopped

@@ -173,7 +173,7 @@ impl Scope {
                 .tasks_of_cluster(cluster)
                 .map(|(_, task)| task)
                 .collect(),
-            Self::All(None) => state.tasks.values().collect(),
+            Self::All(None) => state.tasks.values().map(AsRef::as_ref).collect(),
         };
         tasks.sort_by(|a, b| {
             let key = |t: &TaskEntry| (t.record.created_at, t.record.id.clone());

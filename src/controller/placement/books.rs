@@ -1,6 +1,6 @@
 //! What is booked on each instance, and which of them takes a task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use super::candidates::{Candidates, Entry, Rank};
@@ -87,9 +87,15 @@ impl<'a> Books<'a> {
             rotation: Rotation::default(),
             search: None,
         };
+        let by_name: HashMap<&InstanceId, usize> = books
+            .pages
+            .iter()
+            .enumerate()
+            .map(|(at, page)| (&page.view.instance.id, at))
+            .collect();
         for (task, gone, stays) in tasks {
-            if let Some(at) = books.at(&task.record.instance) {
-                let page = &mut books.pages[at];
+            if let Some(at) = by_name.get(&task.record.instance) {
+                let page = &mut books.pages[*at];
                 match gone {
                     true => page.bury(&task.record.id),
                     false => page.adopt(task, *stays),
@@ -97,8 +103,8 @@ impl<'a> Books<'a> {
             }
         }
         let dynamic = |task: &TaskRecord, port: u16| {
-            books.at(&task.instance).is_some_and(|at| {
-                let instance = books.pages[at].view.instance;
+            by_name.get(&task.instance).is_some_and(|at| {
+                let instance = books.pages[*at].view.instance;
                 instance.dynamic_ports.contains(port)
             })
         };

@@ -168,13 +168,13 @@ fn record(inputs: &mut Inputs, plan: &Plan, now: Timestamp, ids: &mut u32) {
                         reason: reason.clone(),
                         at: now,
                     });
-                    entry.record = stored(record);
+                    Arc::make_mut(entry).record = stored(record);
                 }
             }
             Decision::GiveUpTask { id, reason, .. } => {
                 if let Some((entry, _)) = inputs.tasks.get_mut(id) {
                     let reason = reason.clone();
-                    entry.lost = Some(stored(TaskLost { at: now, reason }));
+                    Arc::make_mut(entry).lost = Some(stored(TaskLost { at: now, reason }));
                 }
             }
             Decision::DeleteTask { id, .. } => {
@@ -206,7 +206,7 @@ fn order(inputs: &mut Inputs, decision: &Decision, id: TaskId, now: Timestamp) {
         lost: None,
         protection: None,
     };
-    inputs.tasks.insert(id, (entry, spec));
+    inputs.tasks.insert(id, (Arc::new(entry), spec));
 }
 
 fn book(inputs: &mut Inputs) {
@@ -243,7 +243,7 @@ fn settle(inputs: &mut Inputs, now: Timestamp) -> Duration {
                 status.healthy_at = Some(now);
             }
         }
-        entry.status = Some(stored(status));
+        Arc::make_mut(entry).status = Some(stored(status));
     }
     book(inputs);
     Duration::from_secs(u64::from(inputs.cluster.healthy_after) + 1)

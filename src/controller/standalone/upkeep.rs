@@ -37,7 +37,7 @@ impl Inputs {
             .standalone_tasks(cluster)
             .map(|(id, entry)| {
                 let spec = state.specs.get(&entry.record.spec).map(Arc::clone);
-                (id.clone(), (entry.clone(), spec))
+                (id.clone(), (Arc::new(entry.clone()), spec))
             })
             .collect();
         let mut overridden: BTreeMap<SpecHash, BTreeSet<TaskId>> = tasks
