@@ -2,7 +2,7 @@
 //!
 //! [`plan`] is pure and looks at one service: what is wanted, what was recorded, what was seen, and the time go in; what to
 //! record comes out. In reading order: `observe` (what a task is worth), `plan` (the steps), `service` (deployments and
-//! their states), `target` and `succession` (which revision, one after another), `breaker` (when it failed), `rolling` and `daemon`
+//! their states), `target` and `succession` (which revision, one after another), `breaker` (when it failed), `rolling`, `victims` and `daemon`
 //! (which tasks to start and stop), `hold` and `suspend` (none), `placement` (where), `rebalance` (over zones), `instances` (which of them vanished), `throttle`, `retention`,
 //! `events` (what is said).
 //!
@@ -59,6 +59,7 @@ mod target;
 #[cfg(test)]
 mod testing;
 mod throttle;
+mod victims;
 mod worker;
 #[cfg(test)]
 mod worker_tests;

@@ -26,6 +26,7 @@ pub mod state;
 pub mod typed;
 pub mod view;
 
+mod decoded;
 mod history;
 
 pub use dir::{DirError, StateDir};

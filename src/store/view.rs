@@ -14,8 +14,9 @@ use futures_util::StreamExt;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
+use super::decoded::Decoded;
 use super::keys::Key;
-use super::state::{Decoded, InstanceKey, ServiceKey, State};
+use super::state::{InstanceKey, ServiceKey, State};
 use super::{Commit, Revision, SharedStore, StoreError, WatchEvent};
 
 /// Announcements that a slow subscriber may be behind before it is told `Lagged`.
