@@ -29,9 +29,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const TASKS_OF_SERVICE: u32 = 1_000;
 /// Most decisions of the plans that are timed.
 const MOST: usize = 90;
-const TASKS_OF_INSTANCE: u32 = 50;
-/// Instances of the clusters that are compared.
-const SIZES: [u32; 3] = [20, 200, 1_000];
+/// Instances and services of the clusters that are compared: growing together, then only the services.
+const SIZES: [(u32, u32); 5] = [(20, 1), (200, 10), (1_000, 1), (1_000, 10), (1_000, 50)];
 
 #[tokio::main]
 async fn main() {
@@ -39,8 +38,8 @@ async fn main() {
         "\n## Deciding in large clusters\n\n| Cluster | all tasks placed | memory | plan, nothing to do | plan, 90 tasks to start | \
          plan, DAEMON | one service's change |\n|---|---|---|---|---|---|---|"
     );
-    for instances in SIZES {
-        let world = World::new(instances).await;
+    for (instances, services) in SIZES {
+        let world = World::new(instances, services).await;
         let placed = world.place_all().await;
         let memory = resident();
         world.run_all().await;
@@ -50,8 +49,8 @@ async fn main() {
         let change = world.time_change().await;
         println!(
             "| {instances} instances, {} tasks, {} services | {:.2} s | {memory:.0} MiB | {:.2} ms | {:.2} ms | {:.2} ms | {:.2} ms |",
-            instances * TASKS_OF_INSTANCE,
-            world.services(),
+            services * TASKS_OF_SERVICE,
+            services,
             placed.as_secs_f64(),
             millis(idle),
             millis(growing),
@@ -88,6 +87,7 @@ fn resident() -> f64 {
 
 struct World {
     instances: u32,
+    services: u32,
     store: SharedStore,
     view: Arc<View>,
     controller: Arc<Controller>,
@@ -98,7 +98,7 @@ struct World {
 }
 
 impl World {
-    async fn new(instances: u32) -> Self {
+    async fn new(instances: u32, services: u32) -> Self {
         let store: SharedStore = Arc::new(Memory::with_limits(Limits::EMBEDDED));
         let cancel = CancellationToken::new();
         let view = View::start(Arc::clone(&store), cancel.clone());
@@ -113,8 +113,9 @@ impl World {
         );
         let world = Self {
             instances,
+            services,
             cluster: ClusterName::new("large"),
-            desired: Arc::new(declared(instances)),
+            desired: Arc::new(declared(instances, services)),
             store,
             view,
             controller,
@@ -125,10 +126,6 @@ impl World {
         let (controller, cancel) = (Arc::clone(&world.controller), world.cancel.clone());
         tokio::spawn(async move { controller.run(cancel).await });
         world
-    }
-
-    fn services(&self) -> u32 {
-        self.instances * TASKS_OF_INSTANCE / TASKS_OF_SERVICE
     }
 
     fn name(&self, index: u32) -> String {
@@ -183,7 +180,7 @@ impl World {
     }
 
     async fn place_all(&self) -> Duration {
-        let all = (self.instances * TASKS_OF_INSTANCE) as usize;
+        let all = (self.services * TASKS_OF_SERVICE) as usize;
         let begun = Instant::now();
         self.controller.set_desired(Arc::clone(&self.desired));
         self.until(|state| state.tasks.len() == all).await;
@@ -342,7 +339,7 @@ impl World {
 }
 
 /// What a folder with such a cluster asks for.
-fn declared(instances: u32) -> Desired {
+fn declared(instances: u32, services: u32) -> Desired {
     use std::fmt::Write as _;
     let mut text = String::from(
         "apiVersion: longshore/v1\nkind: Cluster\nmetadata: {name: large}\nspec:\n  containerInstances:\n",
@@ -357,7 +354,7 @@ fn declared(instances: u32) -> Desired {
         "---\napiVersion: longshore/v1\nkind: TaskDefinition\nmetadata: {name: t}\nspec:\n  containerDefinitions:\n    - \
          {name: c, image: 'app:1', cpu: 64, memory: 256, portMappings: [{containerPort: 80}]}\n",
     );
-    for service in 0..instances * TASKS_OF_INSTANCE / TASKS_OF_SERVICE {
+    for service in 0..services {
         let _ = write!(
             text,
             "---\napiVersion: longshore/v1\nkind: Service\nmetadata: {{name: s-{service}}}\nspec: {{cluster: large, taskDefinition: t, \

@@ -600,8 +600,10 @@ impl<'a> Draft<'a> {
             };
             self.events.splice(MOST_EVENTS / 2..end, [summary]);
         }
-        let ids: BTreeSet<&TaskId> = self.seen.iter().map(Seen::id).collect();
-        self.record.throttle.counted.retain(|id| ids.contains(id));
+        if !self.record.throttle.counted.is_empty() {
+            let ids: BTreeSet<&TaskId> = self.seen.iter().map(Seen::id).collect();
+            self.record.throttle.counted.retain(|id| ids.contains(id));
+        }
         let changed = self.input.record != Some(&self.record);
         let known = self.input.overrides.cloned().unwrap_or_default();
         let overrides = (known != self.overrides).then_some(self.overrides);

@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use super::candidates::{Candidates, Entry, Rank};
-use super::page::{InstanceView, Page};
+use super::page::{Held, InstanceView, Page};
 use super::ports::Rotation;
 use super::random;
 use super::refusal::{NoFit, Refusal};
 use super::request::{Needs, Offer, Placed, Request, Share};
 use crate::controller::observe::TaskView;
 use crate::model::{
-    BinpackField, InstanceId, PlacementStrategy, Query, Reservation, Resources, SpreadField,
-    TaskRecord,
+    BinpackField, InstanceId, PlacementStrategy, Query, Resources, SpreadField, TaskRecord,
 };
 
 /// See the [module's documentation](super). Never copied, which would cost more than any plan needs: what is only tried is
@@ -194,7 +193,7 @@ impl<'a> Books<'a> {
         gone: &[&'a TaskRecord],
         request: &Request<'_>,
     ) -> Result<(), NoFit> {
-        let held: Vec<Option<Reservation>> = gone.iter().map(|task| self.release(task)).collect();
+        let held: Vec<Option<Held<'a>>> = gone.iter().map(|task| self.release(task)).collect();
         let found = self.find(request, Needs::of(request)).map(|_| ());
         for (task, held) in gone.iter().zip(held) {
             self.restore(task, held);
@@ -203,7 +202,7 @@ impl<'a> Books<'a> {
     }
 
     /// Gives back what a task of the service holds, and returns it.
-    pub fn release(&mut self, task: &TaskRecord) -> Option<Reservation> {
+    pub fn release(&mut self, task: &TaskRecord) -> Option<Held<'a>> {
         let at = self.at(&task.instance)?;
         let held = self.pages[at].release(&task.id);
         self.reconsider(at);
@@ -211,7 +210,7 @@ impl<'a> Books<'a> {
     }
 
     /// Takes a release back.
-    pub fn restore(&mut self, task: &'a TaskRecord, held: Option<Reservation>) {
+    pub fn restore(&mut self, task: &'a TaskRecord, held: Option<Held<'a>>) {
         if let (Some(held), Some(at)) = (held, self.at(&task.instance)) {
             self.pages[at].restore(&task.id, held);
             self.reconsider(at);

@@ -1,5 +1,6 @@
 //! One instance's page of the books: what is stored, and what this plan has given back and taken since.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +30,9 @@ pub struct InstanceView<'a> {
     pub groups: Option<&'a BTreeMap<String, u32>>,
 }
 
+/// What a task holds: as it is stored, or where nobody booked it yet, as it should be.
+pub(in crate::controller) type Held<'a> = Cow<'a, Reservation>;
+
 #[derive(Debug)]
 pub(super) struct Page<'a> {
     pub view: &'a InstanceView<'a>,
@@ -43,7 +47,7 @@ pub(super) struct Page<'a> {
     /// Who holds a port that was taken besides.
     holders: BTreeMap<(Protocol, u16), TaskId>,
     /// The service's own tasks that exist here, with what each holds unless it is given back.
-    own: BTreeMap<&'a TaskId, Reservation>,
+    own: BTreeMap<&'a TaskId, Held<'a>>,
     /// Tasks of the service that stay, for spreading.
     pub staying: u32,
     /// The same by the capacity provider that they were started for.
@@ -169,11 +173,11 @@ impl<'a> Page<'a> {
     pub fn adopt(&mut self, task: &TaskView<'a>, stays: bool) {
         let id = &task.record.id;
         let held = match self.view.reserved.0.get(id) {
-            Some(held) => held.clone(),
+            Some(held) => Cow::Borrowed(held),
             None => {
                 let held = Reservation::of(task.spec, &task.record.ports, &task.record.gpus);
                 self.take(Some(id), &held);
-                held
+                Cow::Owned(held)
             }
         };
         self.own.insert(id, held);
@@ -198,7 +202,7 @@ impl<'a> Page<'a> {
     }
 
     /// Gives back what one of the service's own tasks holds.
-    pub fn release(&mut self, id: &TaskId) -> Option<Reservation> {
+    pub fn release(&mut self, id: &TaskId) -> Option<Held<'a>> {
         let held = self.own.remove(id)?;
         if self.view.reserved.0.contains_key(id) {
             self.freed.add(&held);
@@ -209,7 +213,7 @@ impl<'a> Page<'a> {
     }
 
     /// Takes a release back.
-    pub fn restore(&mut self, id: &'a TaskId, held: Reservation) {
+    pub fn restore(&mut self, id: &'a TaskId, held: Held<'a>) {
         if self.view.reserved.0.contains_key(id) {
             self.freed.remove(&held);
         } else {
