@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -73,6 +74,8 @@ struct Running {
     spec: InstanceSpec,
     /// Until when its cluster is closed though nothing was ever heard of it.
     patience: Timestamp,
+    /// Until when a change of the folder waits for it to be known.
+    known_by: Instant,
     stop: CancellationToken,
     state: watch::Receiver<InstanceState>,
 }
@@ -116,17 +119,31 @@ impl Clusters {
         self.troubles.subscribe()
     }
 
-    /// Starts what the folder declares and does not run yet, stops what it no longer declares and nothing needs, and waits
-    /// a while until it is known what the new ones are up to. Clusters that are not known by then are closed until they are.
+    /// Takes this up, and waits until its instances are [known](Self::known).
     pub async fn follow(self: &Arc<Self>, desired: &Arc<Desired>) {
+        self.take_up(desired).await;
+        self.known().await;
+    }
+
+    /// Starts what the folder declares and does not run yet, and stops what it no longer declares and nothing needs.
+    pub async fn take_up(self: &Arc<Self>, desired: &Arc<Desired>) {
         *self.desired.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(desired);
-        let fresh = self.start_and_stop(desired).await;
-        let known = async {
-            for mut state in fresh {
-                let _ = state.wait_for(InstanceState::is_known).await;
-            }
+        self.start_and_stop(desired).await;
+    }
+
+    /// Waits until it is known what instances are up to, each for a while after it was started. Clusters that are not known by
+    /// then are closed until they are. Nothing comes of leaving off.
+    pub async fn known(&self) {
+        let waited_for: Vec<_> = {
+            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = running.values();
+            all.map(|entry| (entry.state.clone(), entry.known_by))
+                .collect()
         };
-        let _ = tokio::time::timeout(KNOWN_WITHIN, known).await;
+        for (mut state, known_by) in waited_for {
+            let known = state.wait_for(InstanceState::is_known);
+            let _ = tokio::time::timeout_at(known_by, known).await;
+        }
         let closed = self.closed();
         if !closed.is_empty() {
             let names: Vec<&str> = closed.iter().map(ClusterName::as_str).collect();
@@ -222,11 +239,8 @@ impl Clusters {
         }
     }
 
-    /// Brings the runners to what is wanted; returns the states of the new ones.
-    async fn start_and_stop(
-        self: &Arc<Self>,
-        desired: &Desired,
-    ) -> Vec<watch::Receiver<InstanceState>> {
+    /// Brings the runners to what is wanted.
+    async fn start_and_stop(self: &Arc<Self>, desired: &Desired) {
         let _turn = self.changing.lock().await;
         let wanted = self.wanted(desired);
         let mut stopped = Vec::new();
@@ -250,18 +264,15 @@ impl Clusters {
             while state.changed().await.is_ok() {}
             self.shared.api_engines.remove(&cluster, &instance);
         }
-        let mut fresh = Vec::new();
         {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
             for (key, spec) in wanted {
                 if let Entry::Vacant(slot) = running.entry(key.clone()) {
-                    let entry = slot.insert(self.start(key.0, spec));
-                    fresh.push(entry.state.clone());
+                    slot.insert(self.start(key.0, spec));
                 }
             }
         }
         self.report();
-        fresh
     }
 
     /// Stops all runners and waits until their leases are given back.
@@ -365,6 +376,7 @@ impl Clusters {
         Running {
             spec,
             patience: self.shared.clock.now().plus(patience),
+            known_by: Instant::now() + KNOWN_WITHIN,
             stop,
             state,
         }

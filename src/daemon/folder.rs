@@ -47,8 +47,17 @@ pub async fn follow(
     let follow = async {
         let mut next = scans.recv().await;
         while let Some(scan) = next {
-            next = match take(&shared, &clusters, &epoch, &scan, &mut following).await {
-                Ok(()) => scans.recv().await,
+            let taken = take(
+                &shared,
+                &clusters,
+                &epoch,
+                &scan,
+                &mut scans,
+                &mut following,
+            );
+            next = match taken.await {
+                Ok(None) => scans.recv().await,
+                Ok(newer) => newer,
                 Err(error @ StoreError::Superseded { .. }) => {
                     shared.fatal.send_replace(Some(error.to_string()));
                     return;
@@ -79,20 +88,22 @@ struct Following {
     current: bool,
 }
 
-/// Takes one reading of the folder all the way to the controller.
+/// Takes one reading of the folder all the way to the controller, or returns the newer one that came while engines were waited for:
+/// what is acted on is the folder as it is by then.
 async fn take(
     shared: &Arc<Shared>,
     clusters: &Arc<Clusters>,
     epoch: &Epoch,
     scan: &Scan,
+    scans: &mut mpsc::Receiver<Scan>,
     following: &mut Following,
-) -> Result<(), StoreError> {
+) -> Result<Option<Scan>, StoreError> {
     if let Some(only) = &shared.options.only
         && *only != scan.hash()
     {
         let reason = "the folder was changed since the plan was made; the change was not taken";
         shared.fatal.send_replace(Some(reason.to_owned()));
-        return Ok(());
+        return Ok(None);
     }
     let behind = behind(shared, scan, following);
     let last_good = last_good(&shared.view.read());
@@ -117,12 +128,17 @@ async fn take(
         following.current = true;
     }
     let desired = Arc::new(loaded.desired);
-    clusters.follow(&desired).await;
+    clusters.take_up(&desired).await;
+    tokio::select! {
+        biased;
+        Some(newer) = scans.recv() => return Ok(Some(newer)),
+        () = clusters.known() => {}
+    }
     shared.controller.set_desired(Arc::clone(&desired));
     reflected(shared, &desired).await;
     status.applied = true;
     shared.status.send_replace(status);
-    Ok(())
+    Ok(None)
 }
 
 /// Why a copy of the folder is older than what was applied last, if it is: the leader before followed a copy that had gone on from

@@ -32,6 +32,8 @@ mod core;
 mod down;
 mod engines;
 mod folder;
+#[cfg(test)]
+mod folder_tests;
 mod instance;
 pub mod leader;
 mod leash;
@@ -42,6 +44,8 @@ pub mod source;
 mod standby;
 mod state;
 mod takeover;
+#[cfg(test)]
+mod testing;
 
 pub use self::core::{Core, Parts};
 pub use clusters::InstanceReport;
