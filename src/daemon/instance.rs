@@ -1,8 +1,8 @@
 //! One container instance of a cluster, kept going: its engine, its lease, its agent.
 //!
 //! The order is fixed: engine, lease, takeover of what a lost store left running, agent. When the lease ends (the engine
-//! restarted, or somebody removed its container) the agent stops acting at once, and the round begins anew. Containers are
-//! untouched by all of it.
+//! restarted, or somebody removed its container) the agent stops acting at once, and the round begins anew. Whoever is told to
+//! end writes down what the agent knows, and gives the lease back. Containers are untouched by all of it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -30,6 +30,10 @@ const RETRY: Duration = Duration::from_secs(1);
 const ELDER_WITHIN: Duration = Duration::from_secs(15);
 /// How long its registration may take to be seen once it works: it is written with the first statuses.
 const REGISTERED_WITHIN: Duration = Duration::from_secs(5);
+/// How long an agent's orderly end may take, the writing of its last report included.
+const END_WITHIN: Duration = Duration::from_secs(5);
+/// How long the engine may take to let go of a lease that is given back.
+const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How far an instance is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,34 +70,31 @@ pub struct InstanceRunner {
 }
 
 impl InstanceRunner {
-    /// Runs until `cancel`.
+    /// Runs until `cancel`. What begins may be left off anywhere; from when the agent runs, it ends in order.
     pub async fn run(self, cancel: CancellationToken) {
         let begun = Instant::now();
         while !cancel.is_cancelled() {
-            let round = self.round(&cancel, begun);
-            let ended = cancel.run_until_cancelled(round).await;
-            match ended {
+            let ended = match cancel.run_until_cancelled(self.begin(begun)).await {
                 None => return,
-                Some(Ok(())) => {}
-                Some(Err(state)) => {
-                    self.sign_off().await;
-                    self.say(state);
-                    // Time alone may open its cluster.
-                    (self.changed)();
-                    if cancel
-                        .run_until_cancelled(tokio::time::sleep(RETRY))
-                        .await
-                        .is_none()
-                    {
-                        return;
-                    }
-                }
+                Some(Ok(at_work)) => self.work(at_work, &cancel).await,
+                Some(Err(state)) => Err(state),
+            };
+            let Err(state) = ended else { continue };
+            let pause = async {
+                self.sign_off().await;
+                self.say(state);
+                // Time alone may open its cluster.
+                (self.changed)();
+                tokio::time::sleep(RETRY).await;
+            };
+            if cancel.run_until_cancelled(pause).await.is_none() {
+                return;
             }
         }
     }
 
-    /// From connecting to the loss of the lease.
-    async fn round(&self, cancel: &CancellationToken, begun: Instant) -> Result<(), InstanceState> {
+    /// From connecting to an agent that may begin.
+    async fn begin(&self, begun: Instant) -> Result<AtWork, InstanceState> {
         let engine = self.connect().await.map_err(|error| {
             let never_worked = self.shared.api_engines.all().is_empty();
             unusable(&error, never_worked)
@@ -120,7 +121,6 @@ impl InstanceRunner {
             .await
             .map_err(InstanceState::Waiting)?;
 
-        let stop = cancel.child_token();
         let (cluster, instance) = (&self.cluster, &self.instance.name);
         self.shared
             .api_engines
@@ -159,6 +159,21 @@ impl InstanceRunner {
             agent = agent.with_metadata(key.clone(), Arc::new(self.shared.protections()));
         }
         self.shared.pulls.of(cluster, instance, agent.pulls());
+        Ok(AtWork {
+            agent,
+            lease,
+            _claim: claim,
+        })
+    }
+
+    /// Until the agent may not go on, the lease is lost, or `cancel`. The agent ends first, then the lease: whoever has it next
+    /// finds everything done and written down.
+    async fn work(&self, at_work: AtWork, cancel: &CancellationToken) -> Result<(), InstanceState> {
+        let AtWork {
+            agent,
+            lease,
+            _claim,
+        } = at_work;
         let settled = agent.settled();
         // Until then the statuses in the store are those from before a crash: nobody may plan on them (P3).
         let ready = async {
@@ -168,27 +183,40 @@ impl InstanceRunner {
             self.say(InstanceState::Ready);
             std::future::pending::<()>().await;
         };
+        let stop = CancellationToken::new();
         let mut agent = std::pin::pin!(agent.run(stop.clone()));
-        tokio::select! {
+        let lost = tokio::select! {
             biased;
-            () = ready => {}
+            () = ready => false,
             result = &mut agent => {
-                let _ = lease.release().await;
+                self.release(lease).await;
                 return result.map_err(|error| InstanceState::Waiting(error.to_string()));
             }
             () = lease.lost() => {
                 tracing::warn!(cluster = %self.cluster, instance = %self.instance.name,
                     "the engine ended our lease (it restarted?); holding still until it is ours again");
-                stop.cancel();
-                let _ = agent.await;
+                true
             }
-            () = cancel.cancelled() => {
-                stop.cancel();
-                let _ = agent.await;
-                let _ = lease.release().await;
-            }
+            () = cancel.cancelled() => false,
+        };
+        stop.cancel();
+        if tokio::time::timeout(END_WITHIN, agent).await.is_err() {
+            tracing::warn!(cluster = %self.cluster, instance = %self.instance.name,
+                "the agent did not end in time; what it left open is taken up at the next start");
+        }
+        if !lost {
+            self.release(lease).await;
         }
         Ok(())
+    }
+
+    /// Lets go of the lease. With an engine that says nothing it ends a moment later, with its connection.
+    async fn release(&self, lease: Lease) {
+        let released = tokio::time::timeout(RELEASE_WITHIN, lease.release()).await;
+        if !matches!(released, Ok(Ok(()))) {
+            tracing::debug!(cluster = %self.cluster, instance = %self.instance.name, ?released,
+                "the lease could not be given back; it ends with our connection");
+        }
     }
 
     /// Refuses this machine's own engine as an instance whose tasks run on another machine's: where several share a store, each
@@ -373,6 +401,13 @@ impl InstanceRunner {
             (self.changed)();
         }
     }
+}
+
+/// An agent that may begin, and by what right.
+struct AtWork {
+    agent: Agent,
+    lease: Lease,
+    _claim: Claim,
 }
 
 /// An engine that is an instance of a cluster, until this is dropped.

@@ -30,6 +30,8 @@ mod clusters;
 mod control;
 mod core;
 mod down;
+#[cfg(test)]
+mod ends_tests;
 mod engines;
 mod folder;
 #[cfg(test)]

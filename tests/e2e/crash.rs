@@ -1,9 +1,11 @@
 //! P4: Longshore is killed, its state is lost; containers keep running, and it converges again.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use longshore::clock::{IdGen, SeededIds};
+use longshore::engine::translate::limits;
 use longshore::engine::{ContainerState, Engine, labels};
 
 use crate::floor::Recording;
@@ -103,6 +105,47 @@ async fn sigterm_leaves_the_containers_running_and_the_next_start_takes_them_up(
         before,
         "a second pass changes nothing (P5)"
     );
+}
+
+#[tokio::test]
+async fn neither_sigterm_nor_down_leaves_a_control_group_that_nothing_is_in() {
+    let Some(mut rig) = Rig::new("groups").await else {
+        return;
+    };
+    let info = rig.engine.info().await.expect("the engine answers");
+    if !info.is_here || info.cgroup_driver != "cgroupfs" {
+        eprintln!("not run: control groups are no folders of this host");
+        return;
+    }
+    rig.service("web", &Service::default());
+    for how in ["SIGTERM", "down"] {
+        rig.start();
+        rig.steady();
+        let owner = std::fs::read_to_string(rig.state_dir().join("owner"));
+        let above = limits::group(owner.expect("an owner").trim());
+        let hierarchy = match info.cgroup_version {
+            1 => "/sys/fs/cgroup/memory",
+            _ => "/sys/fs/cgroup",
+        };
+        // As a worker leaves it that is ended just before it would remove it.
+        let above = Path::new(hierarchy).join(above);
+        let left = above.join("f".repeat(32));
+        if let Err(error) = std::fs::create_dir_all(&left) {
+            eprintln!("not run: control groups cannot be made here: {error}");
+            return;
+        }
+        match how {
+            "down" => {
+                let down = rig.run(&["down", &rig.folder().display().to_string()]);
+                assert_eq!(down.code, 0, "{}", down.stderr);
+                rig.ends().await;
+            }
+            _ => assert_eq!(rig.terminate(), 0),
+        }
+        let stays = above.exists();
+        let _ = std::fs::remove_dir(&left).and_then(|()| std::fs::remove_dir(&above));
+        assert!(!stays, "{how}: {}", left.display());
+    }
 }
 
 #[tokio::test]
