@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::path::Path;
 use std::time::Duration;
 
+use longshore::engine::translate::limits;
 use longshore::engine::{
     ContainerState, Engine, ObservedContainer, ObservedNetwork, ObservedVolume, labels,
 };
@@ -255,8 +255,7 @@ fn label<'a>(container: &'a ObservedContainer, name: &str) -> &'a str {
 
 /// What is there that should not be, or is not as the store says.
 fn strays(audit: &mut Audit, hands: &Hands, engines: &[OnEngine], store: &Store) {
-    let owner = std::fs::read_to_string(hands.machines.rig.state_dir().join("owner"));
-    let owner = owner.unwrap_or_default();
+    let owner = owner(hands);
     let (mut unknown, mut undead, mut twice, mut mislabelled) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut places = BTreeSet::new();
@@ -285,7 +284,7 @@ fn strays(audit: &mut Audit, hands: &Hands, engines: &[OnEngine], store: &Store)
             let mut here = here.filter(|member| member.engine == engine.number);
             let instance = here.next().map_or("", |member| member.name);
             mislabelled.extend(
-                expected_labels(record, owner.trim(), instance)
+                expected_labels(record, &owner, instance)
                     .into_iter()
                     .filter(|(key, value)| label(container, key) != value)
                     .map(|(key, value)| {
@@ -405,26 +404,29 @@ async fn left(hands: &Hands, foreign: &Foreign, tasks: &BTreeSet<String>) -> Aud
     audit.nothing("after down: containers", &containers);
     audit.nothing("after down: networks", &networks);
     audit.nothing("after down: volumes", &volumes);
-    let groups = std::process::Command::new("find")
-        .args(["/sys/fs/cgroup", "-maxdepth", "4", "-type", "d"])
-        .output()
-        .expect("find runs");
-    let groups: Vec<String> = String::from_utf8_lossy(&groups.stdout)
-        .lines()
-        .filter(|line| tasks.iter().any(|task| line.ends_with(task.as_str())))
-        // One without a process holds nothing, and the next Longshore of the folder takes it away.
-        .filter(|line| is_in_use(Path::new(line)))
-        .map(str::to_owned)
-        .collect();
-    audit.nothing("after down: control groups with a process", &groups);
+    audit.nothing("after down: control groups", &groups(hands, tasks));
     foreign.look(hands, &mut audit).await;
     audit
 }
 
-/// Whether a process is in a control group, or in one below it.
-fn is_in_use(group: &Path) -> bool {
-    let procs = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    let below = std::fs::read_dir(group).into_iter().flatten().flatten();
-    let mut below = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    !procs.trim().is_empty() || below.any(|entry| is_in_use(&entry.path()))
+/// Every control group of this Longshore's, and every one of a task of its.
+fn groups(hands: &Hands, tasks: &BTreeSet<String>) -> Vec<String> {
+    let above = format!("/{}", limits::group(&owner(hands)));
+    let found = std::process::Command::new("find")
+        .args(["/sys/fs/cgroup", "-maxdepth", "4", "-type", "d"])
+        .output()
+        .expect("find runs");
+    String::from_utf8_lossy(&found.stdout)
+        .lines()
+        .filter(|line| {
+            line.contains(&above) || tasks.iter().any(|task| line.ends_with(task.as_str()))
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The id in whose name this Longshore makes things.
+fn owner(hands: &Hands) -> String {
+    let text = std::fs::read_to_string(hands.machines.rig.state_dir().join("owner"));
+    text.expect("an owner").trim().to_owned()
 }

@@ -4,7 +4,8 @@
 //!   order was recorded is not held against it: a task that fell less than [`LAG`] before, or after, counts as if it still stood,
 //!   and so does one whose engine, or disk, had not returned by then.
 //! * **P3, the cap**: a task that starts has room beside those that exist.
-//! * Nothing is started or stopped that was not ordered, and nothing is ordered for a service that is suspended.
+//! * Nothing is started or stopped that was not ordered, and nothing is ordered for a service that is suspended. Who asks for
+//!   everything to go orders every task to stop at that moment.
 //! * **P2**: nothing of anybody else is touched.
 //!
 //! `trials` shows what it finds and what it lets pass.
@@ -18,12 +19,10 @@ use longshore::model::{HealthStatus, StopCode, Timestamp};
 use crate::common;
 use crate::folder::{APP, Service};
 use crate::timeline::before;
-use crate::witness::{Fact, Order, Seen, Span};
+use crate::witness::{Fact, Order, Seen};
 
 /// For how long Longshore may not know of what happened, on a machine that is busy with all of this.
 pub const LAG: Duration = Duration::from_secs(5);
-/// How long a Longshore that starts waits for engines that do not answer before it goes on with the folder as it read it.
-const WAITS_FOR_ENGINES: Duration = Duration::from_secs(10);
 /// How long a task without a health check runs before it counts as healthy (`healthyAfterSeconds`), a little less: Longshore
 /// counts from what the engine says of the start, which is before the event.
 const HEALTHY_AFTER: Duration = Duration::from_millis(700);
@@ -304,12 +303,6 @@ impl<'a> Judge<'a> {
     /// From when on edits may have been in force when an order was recorded.
     fn since(&self, ordered: Timestamp) -> Timestamp {
         let mut from = before(ordered, LAG);
-        let waited = before(from, WAITS_FOR_ENGINES);
-        let is_away =
-            |span: &Span| span.from <= ordered && span.until.is_none_or(|end| end >= waited);
-        if self.seen.away.iter().any(|(_, span)| is_away(span)) {
-            from = waited;
-        }
         for span in self.seen.disk_full.iter().rev() {
             if span.has(from) || span.from >= from && span.from <= ordered {
                 from = from.min(before(span.from, LAG));
@@ -363,7 +356,10 @@ impl<'a> Judge<'a> {
         let service = task.service.clone();
         let order = self.seen.orders.get(id);
         let lost = order.and_then(|order| order.lost);
-        let Some(stop) = order.and_then(|order| order.stop.as_ref()) else {
+        let stop = order.and_then(|order| order.stop.as_ref());
+        let down = self.seen.down.filter(|down| *down <= at);
+        let stop = stop.map(|stop| (stop.at, stop.reason.as_str()));
+        let Some((ordered, reason)) = stop.or(down.map(|down| (down, "down"))) else {
             if lost.is_none() {
                 self.wrong.push(format!(
                     "P3: {at} task {id} of {service} was healthy and was stopped without an order"
@@ -371,7 +367,6 @@ impl<'a> Judge<'a> {
             }
             return;
         };
-        let ordered = stop.at;
         // One that came up only after it was ordered to stop was not counted on.
         let counted = self
             .healthy_since(task)
@@ -398,9 +393,8 @@ impl<'a> Judge<'a> {
             .unwrap_or(0);
         if left.len() < floor {
             self.wrong.push(format!(
-                "P3: {at} {service} has {} healthy and needs {floor} ({id} was stopped, ordered {ordered}: {}; left: {left:?})",
+                "P3: {at} {service} has {} healthy and needs {floor} ({id} was stopped, ordered {ordered}: {reason}; left: {left:?})",
                 left.len(),
-                stop.reason
             ));
         }
     }

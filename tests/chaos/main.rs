@@ -5,8 +5,7 @@
 //! judged by the engines' own events.
 //!
 //! * `LONGSHORE_CHAOS_SEED=k` draws another run than [`SEED`]; what is done and when is the same each time, what it meets is not.
-//! * `LONGSHORE_CHAOS_SECONDS=n` lets faults happen for so long. Without it only the judge is tried: what a run meets is drawn by the
-//!   machine too, and one that fails has to be read before it says anything of a change.
+//! * `LONGSHORE_CHAOS_SECONDS=n` lets faults happen for so long; CI sets 120. Without it only the judge is tried.
 //!
 //! Everything that was seen is in `target/tmp/chaos-<engines>-<seed>.txt` afterwards, with Longshore's log. [`trials`] tries the judge itself.
 
@@ -45,7 +44,6 @@ use tokio::time::{Instant, sleep};
 
 use audit::Audit;
 use engines::Engines;
-use folder::Folder;
 use foreign::Foreign;
 use hands::Hands;
 use judge::{Judge, Verdict};
@@ -143,8 +141,7 @@ async fn chaos(machines: Machines, storm: Duration) {
     audit.row("Longshore tells its orders", true, asked);
     let tasks: BTreeSet<String> = witness.seen().orders.keys().cloned().collect();
     let folder = hands.machines.rig.folder().display().to_string();
-    // From here on everything is to go.
-    witness.edited(&Folder::default());
+    witness.down();
     let down = hands.machines.rig.run(&["down", &folder, "--volumes"]);
     audit.row("exit code of down", 0, down.code);
     let left = audit::after_down(&hands, &foreign, &tasks).await;
@@ -256,8 +253,8 @@ fn write_down(engines: usize, seed: u64, seen: &Seen, log: &str) {
     }
     let _ = writeln!(
         text,
-        "\naway: {:?}\ndisk full: {:?}\nsuspended: {:?}\n\n{log}",
-        seen.away, seen.disk_full, seen.suspended
+        "\naway: {:?}\ndisk full: {:?}\nsuspended: {:?}\ndown: {:?}\n\n{log}",
+        seen.away, seen.disk_full, seen.suspended, seen.down
     );
     let path = format!("{}/chaos-{engines}-{seed}.txt", env!("CARGO_TARGET_TMPDIR"));
     std::fs::write(&path, text).expect("written");

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use longshore::engine::{EngineEvent, labels};
-use longshore::model::{StopCode, StopOrder, Timestamp};
+use longshore::model::{EventLevel, ServiceEvent, StopCode, StopOrder, Timestamp};
+use longshore::store::keys;
+use serde_json::json;
 
 use crate::common;
 use crate::folder::{APP, Folder, Program, Service};
@@ -181,6 +183,43 @@ fn a_task_that_starts_without_room_or_an_order_is_found() {
 }
 
 #[test]
+fn an_order_whose_task_was_forgotten_before_anybody_looked_is_known_by_its_event() {
+    let mut seen = trial();
+    seen.happens(1, 1, "start", "a");
+    seen.is_judged(&["nobody ordered it"]);
+    let event = |seq: u64, message: &str| {
+        let event = ServiceEvent {
+            cluster: "c".into(),
+            service: "worker".into(),
+            seq,
+            at: at(0),
+            last_at: at(0),
+            count: 1,
+            level: EventLevel::Info,
+            name: None,
+            message: message.to_owned(),
+        };
+        let key = keys::event(&event.cluster, &event.service, seq);
+        (key, json!({"value": event}))
+    };
+    let said = [
+        event(
+            1,
+            "(service worker) has started 2 tasks: (task b) (task a).",
+        ),
+        event(
+            2,
+            "(service worker) has called off 1 tasks that did not run yet: (task a).",
+        ),
+        event(3, "(service worker) (task never) stopped: it ended."),
+    ];
+    seen.take_orders(&said.into_iter().collect());
+    seen.is_judged(&[]);
+    let known: Vec<&String> = seen.orders.keys().collect();
+    assert_eq!(known, ["a", "b"]);
+}
+
+#[test]
 fn a_healthy_task_that_is_stopped_without_an_order_is_found() {
     let mut seen = trial();
     for task in ["a", "b", "c"] {
@@ -188,6 +227,58 @@ fn a_healthy_task_that_is_stopped_without_an_order_is_found() {
     }
     seen.happens(5, 1, "kill", "a");
     seen.is_judged(&["without an order"]);
+}
+
+#[test]
+fn asking_for_everything_to_go_orders_what_is_stopped_from_then_on_and_nothing_before() {
+    for (asked, wrong) in [(4, &[][..]), (6, &["without an order"])] {
+        let mut seen = trial();
+        for task in ["a", "b", "c"] {
+            seen.starts(0, 1, task);
+        }
+        seen.configs.set("worker", at(asked), None);
+        seen.down = Some(at(asked));
+        // Each is ordered to stop and forgotten before anybody looks.
+        seen.happens(5, 1, "kill", "a");
+        seen.happens(7, 1, "kill", "b");
+        seen.happens(7, 1, "kill", "c");
+        seen.is_judged(wrong);
+    }
+}
+
+#[test]
+fn a_start_after_everything_was_asked_to_go_is_still_judged() {
+    let mut seen = trial();
+    seen.starts(0, 1, "a");
+    seen.configs.set("worker", at(10), None);
+    seen.down = Some(at(10));
+    seen.happens(11, 1, "start", "stray");
+    seen.is_judged(&["nobody ordered it"]);
+}
+
+#[test]
+fn an_edit_that_an_engine_was_away_for_is_in_force_no_longer_for_that() {
+    for (ordered, wrong) in [(14, &[][..]), (17, &["needs 2"])] {
+        let mut seen = trial();
+        for task in ["a", "b"] {
+            seen.starts(0, 1, task);
+        }
+        let raised = seen.configs.in_force("worker", at(0), at(0)).remove(0);
+        let lowered = raised.clone().map(|service| Service {
+            desired: 1,
+            ..service
+        });
+        seen.configs.set("worker", at(5), lowered);
+        seen.configs.set("worker", at(10), raised);
+        // Another engine, which nothing runs on.
+        let span = Span {
+            from: at(6),
+            until: Some(at(20)),
+        };
+        seen.away.push((2, span));
+        seen.stops(ordered, ordered, 1, "a");
+        seen.is_judged(wrong);
+    }
 }
 
 #[test]

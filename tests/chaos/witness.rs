@@ -13,16 +13,16 @@ use longshore::clock::{Clock, SystemClock};
 use longshore::engine::docker::{DockerEngine, Limits};
 use longshore::engine::endpoint::Endpoint;
 use longshore::engine::{ContainerState, Engine, EngineEvent, ObservedContainer, labels};
-use longshore::model::{StopOrder, TaskLost, TaskRecord, Timestamp};
+use longshore::model::{ServiceEvent, StopOrder, TaskLost, TaskRecord, Timestamp};
 use longshore::store::Key;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::common;
 use crate::folder::{Folder, Service};
 use crate::timeline::Timeline;
 
-/// How often the orders that Longshore recorded are looked at. It remembers tasks that are over for longer.
+/// How often the orders that Longshore recorded are looked at. It remembers tasks that began, and events, for longer.
 const LOOK: Duration = Duration::from_secs(1);
 /// Pause between attempts to read an engine's events.
 const RETRY: Duration = Duration::from_millis(50);
@@ -100,6 +100,8 @@ pub struct Seen {
     pub disk_full: Vec<Span>,
     /// When a service was suspended.
     pub suspended: Vec<(String, Span)>,
+    /// When Longshore was asked to remove everything. It forgets orders once they are carried out, sooner than they are looked at.
+    pub down: Option<Timestamp>,
 }
 
 /// See the module. Clones are the same witness.
@@ -143,6 +145,12 @@ impl Witness {
             let stays = |name: &str| folder.services.contains_key(name);
             seen.configs.keep(now, stays);
         }
+    }
+
+    /// Everything is about to be asked to go.
+    pub fn down(&self) {
+        self.edited(&Folder::default());
+        self.seen().down = Some(now());
     }
 
     /// An engine goes away. Where the engine itself ends, it ends its containers.
@@ -263,31 +271,59 @@ impl Witness {
         let Some(items) = state["items"].as_object() else {
             return false;
         };
-        let mut seen = self.seen();
+        self.seen().take_orders(items);
+        true
+    }
+}
+
+impl Seen {
+    /// The orders that the items of a store tell of. One that was called off before its task began may be forgotten at once; its
+    /// service's events, which are recorded with it, tell of it for longer.
+    pub fn take_orders(&mut self, items: &Map<String, Value>) {
         for (key, entry) in items {
             match Key::parse(key) {
                 Some(Key::Task(_, id)) => {
                     let record: TaskRecord = read(entry);
-                    let lost = seen.orders.get(id.as_str()).and_then(|order| order.lost);
+                    let lost = self.orders.get(id.as_str()).and_then(|order| order.lost);
                     let order = Order {
                         service: record.service.map_or(String::new(), |s| s.to_string()),
                         started: record.created_at,
                         stop: record.stop,
                         lost,
                     };
-                    seen.orders.insert(id.to_string(), order);
+                    self.orders.insert(id.to_string(), order);
                 }
                 Some(Key::TaskLost(_, id)) => {
                     let lost: TaskLost = read(entry);
-                    if let Some(order) = seen.orders.get_mut(id.as_str()) {
+                    if let Some(order) = self.orders.get_mut(id.as_str()) {
                         order.lost = Some(lost.at);
+                    }
+                }
+                Some(Key::Event(_, service, _)) => {
+                    let event: ServiceEvent = read(entry);
+                    for id in started_by(&event.message) {
+                        let order = Order {
+                            service: service.to_string(),
+                            started: event.at,
+                            stop: None,
+                            lost: None,
+                        };
+                        self.orders.entry(id.to_owned()).or_insert(order);
                     }
                 }
                 _ => {}
             }
         }
-        true
     }
+}
+
+/// The tasks that an event says were started.
+fn started_by(message: &str) -> Vec<&str> {
+    let (_, tasks) = message.split_once(" has started ").unwrap_or_default();
+    let tasks = tasks.split("(task ").skip(1);
+    tasks
+        .filter_map(|rest| Some(rest.split_once(')')?.0))
+        .collect()
 }
 
 /// A value of the store's dump.
