@@ -4,7 +4,7 @@
 //! limits is for the next plan. Only what stands for itself is left out of a commit: books of instances that the plan does
 //! not touch, and events of a service that is forgotten.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::decision::{Decision, NewEvent, Plan};
@@ -186,7 +186,7 @@ pub(super) fn settled<'a>(
 ) -> Booking<'a> {
     let mut booking = Booking::new(instances);
     // Most often the books are right: that is found out without a search for each task.
-    let stored: HashMap<&InstanceId, &Reserved> = instances
+    let stored: BTreeMap<&InstanceId, &Reserved> = instances
         .iter()
         .map(|(id, input)| (id, input.reserved.as_ref()))
         .collect();

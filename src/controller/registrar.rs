@@ -2,7 +2,7 @@
 //! written down. Pure: the commits are returned.
 
 use std::cell::LazyCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::inputs::{Resolved, Targets};
@@ -162,7 +162,7 @@ impl Registrar<'_> {
             };
             self.clusters.insert(name.clone(), shared);
             // One look at all of them: a cluster may have a thousand.
-            let mut known: HashMap<&InstanceId, &InstanceEntry> =
+            let mut known: BTreeMap<&InstanceId, &InstanceEntry> =
                 self.state.instances_of_cluster(name).collect();
             for instance in &spec.instances {
                 let at = (name, &instance.name);
@@ -170,9 +170,7 @@ impl Registrar<'_> {
                 let asked = self.asked(at, entry, instance.desired);
                 self.want(at, entry, asked.unwrap_or(instance.desired));
             }
-            let mut left: Vec<_> = known.into_iter().collect();
-            left.sort_by_key(|(id, _)| *id);
-            for (id, entry) in left {
+            for (id, entry) in known {
                 self.leave((name, id), entry);
             }
         }

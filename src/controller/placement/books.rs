@@ -1,6 +1,6 @@
 //! What is booked on each instance, and which of them takes a task.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::candidates::{Candidates, Entry, Rank};
@@ -86,7 +86,7 @@ impl<'a> Books<'a> {
             rotation: Rotation::default(),
             search: None,
         };
-        let by_name: HashMap<&InstanceId, usize> = books
+        let by_name: BTreeMap<&InstanceId, usize> = books
             .pages
             .iter()
             .enumerate()
