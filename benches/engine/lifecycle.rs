@@ -62,7 +62,9 @@ fn tools(engine: &Arc<DockerEngine>, name: &str, who: &str) -> Option<Box<dyn To
 /// Everything that is done with a service, by every tool.
 pub async fn measure(engine: &Arc<DockerEngine>, table: &mut Table) {
     let mut figures = Figures::default();
-    for round in 0..ROUNDS {
+    let rounds = std::env::var("LONGSHORE_BENCH_ROUNDS")
+        .map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds"));
+    for round in 0..rounds {
         for who in WHO {
             eprintln!("round {}: {who}", round + 1);
             for (count, up, again, down) in [
@@ -95,7 +97,7 @@ pub async fn measure(engine: &Arc<DockerEngine>, table: &mut Table) {
         figures.row(table, what);
     }
     table.note(&format!(
-        "Medians of {ROUNDS} rounds, all tools in each, by the engine's own events; in brackets, Longshore's time over theirs. *Up* \
+        "Medians of {rounds} rounds, all tools in each, by the engine's own events; in brackets, Longshore's time over theirs. *Up* \
          ends with the last start, *a new version* when the last old one has ended, *healed* (after `kill -9`) with the \
          replacement's start, *down* with the last removal. Raw calls have eight under way at once. Longshore is running and its \
          folder is edited; Compose and Swarm are commanded. Compose restarts a killed container in place (restart: always) and \

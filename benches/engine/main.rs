@@ -1,7 +1,7 @@
 //! Benchmarks on a real Docker Engine: figures of one run on one machine, beside those of raw engine calls and of other tools.
 //!
 //! `cargo bench --bench engine [-- SECTION…]`, sections `lifecycle`, `reaction`, `idle`, `validate`; `make bench` writes
-//! docs/benchmarks.md. It needs the image `busybox:1.36.1` on the engine (`scripts/ensure-image.sh`); docker-compose and
+//! docs/benchmarks.md. LONGSHORE_BENCH_ROUNDS is how often the tools take turns, 3 unless told. It needs the image `busybox:1.36.1` on the engine (`scripts/ensure-image.sh`); docker-compose and
 //! check-jsonschema are compared with where they are installed, and Swarm where the engine is not in a swarm already.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 

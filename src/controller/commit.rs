@@ -185,17 +185,12 @@ pub(super) fn settled<'a>(
     tasks: &Tasks,
 ) -> Booking<'a> {
     let mut booking = Booking::new(instances);
-    // Most often the books are right: that is found out without a search for each task.
-    let stored: BTreeMap<&InstanceId, &Reserved> = instances
-        .iter()
-        .map(|(id, input)| (id, input.reserved.as_ref()))
-        .collect();
     for (id, (entry, spec)) in tasks {
         let instance = &entry.record.instance;
-        let Some(books) = stored.get(instance) else {
+        let Some(books) = instances.get(instance) else {
             continue;
         };
-        let held = books.0.contains_key(id);
+        let held = books.reserved.0.contains_key(id);
         let over = entry.status.as_ref().is_some_and(|s| s.is_stopped());
         if over || entry.lost.is_some() {
             if held {

@@ -86,15 +86,9 @@ impl<'a> Books<'a> {
             rotation: Rotation::default(),
             search: None,
         };
-        let by_name: BTreeMap<&InstanceId, usize> = books
-            .pages
-            .iter()
-            .enumerate()
-            .map(|(at, page)| (&page.view.instance.id, at))
-            .collect();
         for (task, gone, stays) in tasks {
-            if let Some(at) = by_name.get(&task.record.instance) {
-                let page = &mut books.pages[*at];
+            if let Some(at) = books.at(&task.record.instance) {
+                let page = &mut books.pages[at];
                 match gone {
                     true => page.bury(&task.record.id),
                     false => page.adopt(task, *stays),
@@ -102,8 +96,8 @@ impl<'a> Books<'a> {
             }
         }
         let dynamic = |task: &TaskRecord, port: u16| {
-            by_name.get(&task.instance).is_some_and(|at| {
-                let instance = books.pages[*at].view.instance;
+            books.at(&task.instance).is_some_and(|at| {
+                let instance = books.pages[at].view.instance;
                 instance.dynamic_ports.contains(port)
             })
         };
