@@ -6,12 +6,13 @@
 #   scripts/sim-mutants.sh             all of them
 #   scripts/sim-mutants.sh floor cap   these
 #
-# SEEDS=400: how many seeds a fault may survive. COPY=DIR: where the copy is kept, so that the next build is short.
+# SEEDS=400: how many seeds a fault may survive. COPY=DIR: where the copy is kept, so that the next build is short. What others wrote
+# is built once for the copy and the tree itself, with the profile of `make sim`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 SEEDS=${SEEDS:-400}
 COPY=${COPY:-target/sim-mutants}
-PROFILE=${PROFILE:-dev}
+PROFILE=${PROFILE:-sim}
 mkdir -p "$COPY"
 COPY=$(cd "$COPY" && pwd)
 patch=scripts/sim-mutants.patch
@@ -32,8 +33,8 @@ done | tar --null -T - -cf - | tar -xf - -C "$COPY/new"
   fi
 done
 
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 cd "$COPY/tree"
-export CARGO_TARGET_DIR="$COPY/target"
 binary=$(cargo test --profile "$PROFILE" --test simulation --no-run --message-format=json \
   | sed -n 's/.*"executable":"\([^"]*simulation-[^"]*\)".*/\1/p' | tail -n 1)
 [ -x "$binary" ] || { echo "the copy does not build" >&2; exit 2; }
@@ -54,7 +55,7 @@ while IFS='|' read -r name oracle what; do
   log="$COPY/$name.log"
   LONGSHORE_MUTANT=$name LONGSHORE_SIM_SEEDS=$SEEDS LONGSHORE_SIM_UNTIL=$oracle \
     "$binary" whatever_happens --nocapture >"$log" 2>&1 </dev/null || true
-  found=$(sed -n "s/^found by seed \([0-9]*\): $oracle\$/\1/p" "$log" | sort -n | head -n 1)
+  found=$(sed -n "s/.*found by seed \([0-9]*\): $oracle\$/\1/p" "$log" | sort -n | head -n 1)
   [ -n "$found" ] || survivors=$((survivors + 1))
   printf '%-18s %-22s %-15s %s\n' "$name" "$oracle" "${found:-none of $SEEDS}" "$what"
 done < <(grep -E '^[a-z0-9-]+ \| ' "$OLDPWD/$patch")

@@ -5,7 +5,7 @@ use longshore::engine::simulated::SimEvent;
 use super::oracles::band::Band;
 use super::oracles::engines::Holders;
 use super::oracles::tasks::{News, Tasks};
-use super::oracles::{Finding, secrets, throttle};
+use super::oracles::{Finding, explained, secrets, throttle};
 use super::process::OWNER;
 use super::record::Seen;
 
@@ -40,5 +40,6 @@ pub fn judge(seen: &Seen, histories: &[Vec<SimEvent>], requests: u64) -> Vec<Fin
         }
     }
     found.extend(throttle::starts(seen, &tasks, requests));
+    found.extend(explained::last_words(seen, &tasks));
     found
 }

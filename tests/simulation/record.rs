@@ -23,6 +23,18 @@ pub struct Order {
     pub heard: Option<BTreeSet<String>>,
 }
 
+/// A rollout that failed, as its service's record tells it.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    pub service: String,
+    /// From when until when it was told.
+    pub since: Timestamp,
+    pub until: Option<Timestamp>,
+    pub reason: String,
+    /// The last lines of the task that was one too many.
+    pub lines: Vec<String>,
+}
+
 /// A time in which some of the folder could not be taken.
 #[derive(Debug, Clone, Copy)]
 pub struct Broken {
@@ -46,6 +58,8 @@ pub struct Seen {
     /// Instances that drain, by cluster and name.
     pub draining: BTreeSet<(String, String)>,
     pub services: BTreeMap<String, ServiceRecord>,
+    /// Rollouts that failed, by the task that was one too many.
+    pub failed: BTreeMap<String, Failed>,
     /// What was not kept, as it happened.
     pub found: Vec<Finding>,
     /// What each service was to be from when on; `None`: not at all.
@@ -147,7 +161,11 @@ impl Record {
 
     /// The store is lost, with all that was in it.
     pub fn store_lost(&self) {
+        let now = self.clock.now();
         let mut seen = self.seen();
+        for failed in seen.failed.values_mut() {
+            failed.until.get_or_insert(now);
+        }
         seen.statuses.clear();
         seen.protected.clear();
         seen.suspended.clear();
@@ -213,6 +231,7 @@ impl Seen {
             suspended: BTreeSet::new(),
             draining: BTreeSet::new(),
             services: BTreeMap::new(),
+            failed: BTreeMap::new(),
             found: Vec::new(),
             configs: BTreeMap::new(),
             broken: Vec::new(),

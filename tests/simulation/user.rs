@@ -13,6 +13,7 @@ use longshore::model::{
 use longshore::simulate::fence::Fence;
 use longshore::store::{State, redb};
 
+use super::oracles::secrets;
 use super::record::Record;
 use super::store::PLANNING;
 
@@ -104,6 +105,7 @@ impl User {
             }
         };
         let outcome = granted.as_ref().err().map_or("granted", String::as_str);
+        self.reads("an answer", outcome);
         self.record.say(format!("request: {said}: {outcome}"));
         granted.is_ok()
     }
@@ -117,12 +119,21 @@ impl User {
         let services = preview.services.iter();
         let changes = services.filter(|s| s.manifest_changes || !s.steps.is_empty());
         let text = |action: &preview::PlannedAction| action.text.clone();
-        Ok(changes
+        let lines: Vec<String> = changes
             .map(|service| {
                 let steps: Vec<String> = service.steps.iter().flatten().map(text).collect();
                 format!("{} {}", service.name, steps.join(", "))
             })
-            .collect())
+            .collect();
+        self.reads("a plan", &lines.join("\n"));
+        Ok(lines)
+    }
+
+    /// P9: what is answered holds no secret.
+    fn reads(&self, what: &str, text: &str) {
+        if let Some(finding) = secrets::in_text(what, text) {
+            self.record.found(finding);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What every commit must keep to, checked as it is applied.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use longshore::model::{
@@ -10,9 +11,7 @@ use longshore::store::{Key, Op};
 use serde::de::DeserializeOwned;
 
 use super::super::folder::{LOST_AFTER, SECRET};
-use super::super::images::{Image, LAST_WORDS};
-use super::super::record::{Order, Seen, before};
-use super::super::scenario::Weather;
+use super::super::record::{Failed, Order, Seen, before};
 use super::Oracle;
 
 /// How often, at least, an engine is asked whether it answers, and a second for the answer.
@@ -32,7 +31,7 @@ impl Seen {
                     }
                     puts.extend(Key::parse(key).map(|parsed| (parsed, key.as_str(), &value[..])));
                 }
-                Op::Delete(key) => self.deleted(key),
+                Op::Delete(key) => self.deleted(key, now),
             }
         }
         puts.sort_by_key(|(key, ..)| !matches!(key, Key::Task(..)));
@@ -41,7 +40,7 @@ impl Seen {
         }
     }
 
-    fn deleted(&mut self, key: &str) {
+    fn deleted(&mut self, key: &str, now: Timestamp) {
         match Key::parse(key) {
             Some(Key::TaskStatus(_, id)) => {
                 self.statuses.remove(id.as_str());
@@ -55,6 +54,9 @@ impl Seen {
             Some(Key::InstanceDesired(cluster, instance)) => {
                 let key = (cluster.to_string(), instance.to_string());
                 self.draining.remove(&key);
+            }
+            Some(Key::Service(_, service)) => {
+                self.forgets_failures(service.as_str(), &BTreeSet::new(), now);
             }
             _ => {}
         }
@@ -112,7 +114,7 @@ impl Seen {
             }
             Key::Service(_, service) => {
                 if let Some(record) = self.read::<ServiceRecord>(name, value) {
-                    self.explains(service.as_str(), &record);
+                    self.explains(service.as_str(), &record, times.0);
                     self.services.insert(service.to_string(), record);
                 }
             }
@@ -215,16 +217,14 @@ impl Seen {
         *self.reached.entry("a task given up").or_default() += 1;
     }
 
-    /// Whether all that the service was to be lately ends at once.
-    fn is_crashing(&self, service: &str) -> bool {
-        let all = self.configs.get(service).map_or(&[][..], Vec::as_slice);
-        let last = all.iter().rev().take(2);
-        let mut images = last.filter_map(|(_, service)| Some(service.as_ref()?.image));
-        images.all(|image| image == Image::Crashes)
-    }
-
-    /// P7: what is blocked says why.
-    fn explains(&mut self, service: &str, record: &ServiceRecord) {
+    /// P7: what is blocked says why; the last words are judged later, since they come a moment after.
+    fn explains(&mut self, service: &str, record: &ServiceRecord, now: Timestamp) {
+        let names: BTreeSet<&str> = record
+            .blocked
+            .iter()
+            .filter_map(|blocked| Some(blocked.task.as_ref()?.as_str()))
+            .collect();
+        self.forgets_failures(service, &names, now);
         for blocked in &record.blocked {
             *self.reached.entry("a rollout that failed").or_default() += 1;
             if blocked.reason.trim().is_empty() {
@@ -234,17 +234,26 @@ impl Seen {
                 );
                 self.found.push(Oracle::Explained.broken(what));
             }
-            // What it wrote last can be had where nobody interferes.
-            let failed_alone = self.weather == Weather::Fair
-                && self.is_crashing(service)
-                && blocked.reason.contains("exited");
-            let told = blocked.last_log_lines.iter();
-            if failed_alone && !told.clone().any(|line| line.contains(LAST_WORDS)) {
-                let what = format!(
-                    "{service}: {} failed with {:?}, and its last words are not told: {:?}",
-                    blocked.revision, blocked.reason, blocked.last_log_lines
-                );
-                self.found.push(Oracle::Explained.broken(what));
+            let Some(task) = &blocked.task else {
+                continue;
+            };
+            let failed = self.failed.entry(task.to_string()).or_insert(Failed {
+                service: service.to_owned(),
+                since: now,
+                until: None,
+                reason: blocked.reason.clone(),
+                lines: Vec::new(),
+            });
+            failed.until = None;
+            failed.lines.clone_from(&blocked.last_log_lines);
+        }
+    }
+
+    /// Of the service's failures only these are remembered from now on.
+    fn forgets_failures(&mut self, service: &str, kept: &BTreeSet<&str>, now: Timestamp) {
+        for (task, failed) in &mut self.failed {
+            if failed.service == service && !kept.contains(task.as_str()) {
+                failed.until.get_or_insert(now);
             }
         }
     }

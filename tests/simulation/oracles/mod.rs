@@ -11,6 +11,7 @@
 pub mod band;
 pub mod commits;
 pub mod engines;
+pub mod explained;
 pub mod secrets;
 pub mod tasks;
 pub mod throttle;

@@ -32,6 +32,8 @@ pub struct Task {
     ever_started: bool,
     /// Somebody removed a container of it.
     pub was_maimed: bool,
+    /// Its program ended, and nobody made it.
+    pub ended_alone: bool,
     /// When it last fell by itself.
     pub fell: Option<Timestamp>,
 }
@@ -138,6 +140,9 @@ impl<'a> Tasks<'a> {
                 {
                     task.was_maimed = true;
                 }
+                let of_its_own =
+                    matches!(event.kind, SimEventKind::Exited { cause, .. } if cause == Cause::Own);
+                task.ended_alone |= of_its_own && container == "app";
                 task.running.remove(container);
             }
         }
