@@ -102,7 +102,7 @@ fn excerpt<'d>(
     let text = file.text.as_str();
     let line_start = |at: usize| text[..at].rfind('\n').map_or(0, |before| before + 1);
     let line_end = |at: usize| text[at..].find('\n').map_or(text.len(), |more| at + more);
-    let from = line_start(clip(text, first).start);
+    let from = line_start(clip(text, first).start).max(beginning(text));
     let to = all()
         .map(|label| line_end(clip(text, label).end))
         .max()
@@ -133,7 +133,7 @@ fn excerpt<'d>(
 /// every line of a long mapping says less than one under its first.
 fn clip(text: &str, label: &Label) -> Range<usize> {
     let inside = |at: usize| {
-        let mut at = at.min(text.len());
+        let mut at = at.clamp(beginning(text), text.len());
         while !text.is_char_boundary(at) {
             at -= 1;
         }
@@ -145,4 +145,9 @@ fn clip(text: &str, label: &Label) -> Range<usize> {
         .find(['\n', '\r'])
         .map_or(end, |more| start + more);
     start..line
+}
+
+/// Where a text begins: a byte-order mark before it has no column of its first line.
+fn beginning(text: &str) -> usize {
+    text.len() - text.trim_start_matches('\u{feff}').len()
 }

@@ -163,6 +163,15 @@ fn a_long_line_is_cut_around_the_caret() {
 }
 
 #[test]
+fn a_byte_order_mark_moves_no_caret_and_no_column_that_people_see() {
+    let with = yaml::parse(&file("a.yaml", "\u{feff}a: *b\n")).diagnostics;
+    let without = yaml::parse(&file("a.yaml", "a: *b\n")).diagnostics;
+    let shown = human::render(&with, human::Options::default());
+    assert_eq!(shown, human::render(&without, human::Options::default()));
+    assert!(shown.contains("--> a.yaml:1:4\n"), "{shown}");
+}
+
+#[test]
 fn the_summary_counts_findings_and_the_files_that_have_them() {
     let all = samples();
     assert_eq!(

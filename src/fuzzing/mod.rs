@@ -31,7 +31,7 @@ use crate::diagnostic::{Diagnostic, Label, SourceFile};
 /// A target: its name, and what it asserts of any bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// Every target; `fuzz/fuzz_targets` has a program for each, and `fuzz/corpus` a folder.
+/// Every target; `fuzz/corpus` has a folder for each.
 pub const TARGETS: [Target; 17] = [
     ("api", api::check),
     ("credentials", credentials::check),
@@ -100,13 +100,20 @@ fn file(path: &str, text: &str) -> Arc<SourceFile> {
 fn well_placed(found: &[Diagnostic]) {
     use crate::diagnostic::{github, human, json, junit, sarif};
 
+    let shown = human::render(found, human::Options::default());
+    assert_eq!(shown.is_empty(), found.is_empty());
     for diagnostic in found {
         assert!(!diagnostic.message.is_empty(), "{diagnostic:?}");
         well_placed_label(&diagnostic.primary);
         diagnostic.related.iter().for_each(well_placed_label);
+        // People are sent to the same place; a lone carriage return ends no line of what they are shown.
+        let Label { file, span, .. } = &diagnostic.primary;
+        let place = format!(":{}:{}\n", span.line, span.column);
+        assert!(
+            shown.contains(&place) || file.text.contains('\r'),
+            "{place} is not in {shown}"
+        );
     }
-    let shown = human::render(found, human::Options::default());
-    assert_eq!(shown.is_empty(), found.is_empty());
     let narrow = human::Options {
         color: true,
         width: 20,
@@ -137,7 +144,7 @@ fn well_placed_label(label: &Label) {
 /// Line and column of a byte, as YAML counts lines: `\n`, `\r\n` and `\r` end one.
 fn position(text: &str, at: usize) -> (u32, u32) {
     let (mut line, mut column) = (1, 1);
-    // A byte-order mark is no character of the text.
+    // With which a file begins, a byte-order mark is no character of it; anywhere else it is one.
     let mut characters = text[..at].trim_start_matches('\u{feff}').chars().peekable();
     while let Some(character) = characters.next() {
         match character {

@@ -222,7 +222,7 @@ pub fn add(
             } else {
                 "\n"
             };
-            let indent = " ".repeat(entry.key_span.column.saturating_sub(1) as usize);
+            let indent = " ".repeat(indent(&file.text[..entry.key_span.start]));
             (
                 entry.value.span.end + line,
                 format!("{ending}{indent}{pair}"),
@@ -344,6 +344,12 @@ fn replaced(file: &SourceFile, span: Span, text: &str) -> SourceFile {
         path: file.path.clone(),
         text: format!("{before}{text}{after}"),
     }
+}
+
+/// How far a text's last line is indented: a byte-order mark before a document indents nothing.
+fn indent(before: &str) -> usize {
+    let line = before.rsplit(['\r', '\n']).next().unwrap_or_default();
+    line.chars().filter(|c| *c != '\u{feff}').count()
 }
 
 /// The nodes above the one that a pointer names, the root first, and that one if it is there.

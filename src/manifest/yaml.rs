@@ -11,6 +11,7 @@ use granit_parser::Parser;
 use crate::diagnostic::{Diagnostic, SourceFile, Span};
 
 mod build;
+mod place;
 mod scalar;
 mod syntax;
 

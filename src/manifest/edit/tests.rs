@@ -182,6 +182,13 @@ fn a_member_is_added_on_a_line_of_its_own_or_within_the_braces() {
     );
 }
 
+#[test]
+fn a_member_is_added_to_a_document_behind_a_byte_order_mark() {
+    let text = "a: 1\n...\n\u{feff}b: 2\n";
+    let edited = add(&file("a.yaml", text), 1, "", "c", &json!(3), "b").unwrap();
+    assert_eq!(edited.file.text, "a: 1\n...\n\u{feff}b: 2\nc: 3\n");
+}
+
 /// Documents with keys and values of every style, and comments.
 fn documents() -> impl Strategy<Value = String> {
     let value = prop_oneof![

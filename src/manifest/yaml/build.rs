@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use granit_parser::{ErrorKind, Event, Marker, ScalarStyle, Tag};
 
+use super::place::Places;
 use super::scalar::{OutOfRange, resolve};
 use super::syntax::syntax;
 use super::{Entry, MAX_DEPTH, MAX_EXPANSION, Node, Parsed, Value};
@@ -51,6 +52,7 @@ enum Key {
 
 pub(super) struct Builder<'f> {
     file: &'f Arc<SourceFile>,
+    places: Places<'f>,
     pub(super) parsed: Parsed,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
@@ -68,6 +70,7 @@ impl<'f> Builder<'f> {
     pub(super) fn new(file: &'f Arc<SourceFile>) -> Self {
         Self {
             file,
+            places: Places::of(&file.text),
             parsed: Parsed::default(),
             stack: Vec::new(),
             anchors: HashMap::new(),
@@ -97,7 +100,7 @@ impl<'f> Builder<'f> {
                 self.abandon();
                 self.errors_before = self.parsed.diagnostics.len();
                 if let Some(version) = version.filter(|v| (v.major, v.minor) != (1, 2)) {
-                    let span = self.span(at);
+                    let span = self.places.span(at);
                     self.report(
                         codes::YAML_VERSION,
                         Severity::Warning,
@@ -158,7 +161,7 @@ impl<'f> Builder<'f> {
         anchor: usize,
         at: granit_parser::Span,
     ) -> Result<(), Abandoned> {
-        let start = self.span(at);
+        let start = self.places.span(at);
         if self.stack.len() >= MAX_DEPTH {
             self.too_deep(start);
             return Err(Abandoned);
@@ -179,7 +182,7 @@ impl<'f> Builder<'f> {
         };
         // A block collection ends where its last value does, not where the next token begins.
         let end = if frame.flow {
-            self.span(at).end
+            self.places.span(at).end
         } else {
             frame.end
         };
@@ -202,7 +205,7 @@ impl<'f> Builder<'f> {
         tag: Option<&Tag>,
         at: granit_parser::Span,
     ) {
-        let mut span = self.span(at);
+        let mut span = self.places.span(at);
         if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
             let written = self.file.text.get(span.start..span.end).unwrap_or_default();
             span.end = span.start + written.trim_end().len();
@@ -295,13 +298,13 @@ impl<'f> Builder<'f> {
             && !tag.is_yaml_core_schema_tag(wanted)
             && !(tag.handle().is_empty() && tag.suffix() == "!")
         {
-            let span = self.span(at);
+            let span = self.places.span(at);
             self.bad_tag(tag, at, span);
         }
     }
 
     fn bad_tag(&mut self, tag: &Tag, at: granit_parser::Span, span: Span) {
-        let place = at.tag_span().map_or(span, |tag| self.span(tag));
+        let place = at.tag_span().map_or(span, |tag| self.places.span(tag));
         let written = tag.original();
         let help = if tag.is_custom() {
             "write the value itself: templates such as CloudFormation's are not evaluated"
@@ -318,7 +321,7 @@ impl<'f> Builder<'f> {
     }
 
     fn alias(&mut self, id: usize, at: granit_parser::Span) -> Result<(), Abandoned> {
-        let span = self.span(at);
+        let span = self.places.span(at);
         let Some(anchored) = self.anchors.get(&id) else {
             if !self.too_large {
                 self.report(
@@ -348,7 +351,7 @@ impl<'f> Builder<'f> {
     }
 
     fn unresolved(&mut self, name: &str, at: granit_parser::Span) {
-        let span = self.span(at);
+        let span = self.places.span(at);
         let mut help = Vec::new();
         if let Some(near) = nearest(name, self.names.keys().map(String::as_str)) {
             help.push(format!("there is an anchor `&{near}`"));
@@ -430,7 +433,6 @@ impl<'f> Builder<'f> {
         else {
             return None;
         };
-        let written = self.file.text.get(key.start..key.end)?;
         let rest = self.file.text.get(key.end..)?;
         let gap = rest.len() - rest.trim_start_matches([' ', '\t']).len();
         let colon = if rest[gap..].starts_with(':') {
@@ -439,14 +441,12 @@ impl<'f> Builder<'f> {
             0
         };
         let at = key.end + colon;
-        let on = written.chars().count() + colon;
+        let (line, column) = key.end_in(&self.file.text);
         Some(Span {
             start: at,
             end: at,
-            line: key.line,
-            column: key
-                .column
-                .saturating_add(u32::try_from(on).unwrap_or(u32::MAX)),
+            line,
+            column: column.saturating_add(u32::try_from(colon).unwrap_or(u32::MAX)),
         })
     }
 
@@ -559,7 +559,7 @@ impl<'f> Builder<'f> {
     }
 
     pub(super) fn syntax_error(&mut self, kind: &ErrorKind, at: &Marker) {
-        let span = self.point(at);
+        let span = self.places.point(at);
         if matches!(kind, ErrorKind::RecursionLimitExceeded) {
             self.too_deep(span);
             return;
@@ -592,33 +592,6 @@ impl<'f> Builder<'f> {
 
     fn slice(&self, span: Span) -> &str {
         self.file.text.get(span.start..span.end).unwrap_or_default()
-    }
-
-    fn span(&self, at: granit_parser::Span) -> Span {
-        let start = self.point(&at.start);
-        let end = at.end.byte_offset().unwrap_or(start.start);
-        Span {
-            end: end.clamp(start.start, self.file.text.len()),
-            ..start
-        }
-    }
-
-    /// One character at a mark, or nothing at the end of the text.
-    fn point(&self, mark: &Marker) -> Span {
-        let length = self.file.text.len();
-        let start = mark.byte_offset().unwrap_or(length).min(length);
-        let width = self
-            .file
-            .text
-            .get(start..)
-            .and_then(|rest| rest.chars().next())
-            .map_or(0, char::len_utf8);
-        Span {
-            start,
-            end: start + width,
-            line: u32::try_from(mark.line()).unwrap_or(u32::MAX),
-            column: u32::try_from(mark.col() + 1).unwrap_or(u32::MAX),
-        }
     }
 }
 

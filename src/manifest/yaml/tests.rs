@@ -146,6 +146,19 @@ fn a_missing_value_is_null_right_where_it_is_missing() {
 }
 
 #[test]
+fn what_is_missing_behind_a_key_of_two_lines_is_missing_on_the_second() {
+    for text in ["{a: 1, x\n  y}", "{a: 1, \"x\r\n  y\"}", "{a: 1, x\r  y}"] {
+        let node = clean(text);
+        let span = node.pointer("/x y").unwrap().span;
+        assert_eq!((span.line, span.start), (2, text.len() - 1), "{text:?}");
+        assert_eq!(
+            span.column as usize,
+            text.len() - text.rfind(['\n', '\r']).unwrap() - 1
+        );
+    }
+}
+
+#[test]
 fn byte_order_marks_and_carriage_returns_move_no_position() {
     let text = "\u{feff}a: 1\r\nb:\r\n  - c\r\n";
     let node = clean(text);
@@ -156,6 +169,34 @@ fn byte_order_marks_and_carriage_returns_move_no_position() {
     assert_eq!(at("/a"), (1, 4, "1".into()));
     assert_eq!(node.key_span("/a").unwrap().column, 1);
     assert_eq!(at("/b/0"), (3, 5, "c".into()));
+}
+
+#[test]
+fn a_byte_order_mark_inside_a_file_sends_nobody_to_the_column_before() {
+    for (text, pointer, line, column) in [
+        ("a: 1\n...\n\u{feff}b: 2\nc: 3\n", "/b", 3, 5),
+        ("a: 1\r\n...\r\n\u{feff}b: 2\r\nc: 3\r\n", "/b", 3, 5),
+        ("a: 1\r...\r\u{feff}\u{feff}b: 2\rc: 3\r", "/b", 3, 6),
+        ("a: 1\n...\n\u{feff}b: 2\nc: 3\n", "/c", 4, 4),
+        ("\u{feff}a: 1\n...\n\u{feff}b: é\n", "/b", 3, 5),
+        ("[\"x\n  \u{feff}y\", z]\n", "/1", 2, 8),
+        ("[\"x\n\u{feff}y\", z]\n", "/1", 2, 6),
+    ] {
+        let parsed = parsed(text);
+        let span = parsed
+            .documents
+            .last()
+            .unwrap()
+            .pointer(pointer)
+            .unwrap()
+            .span;
+        assert_eq!((span.line, span.column), (line, column), "{text:?}");
+    }
+    assert_eq!(
+        findings("a: 1\n...\n\u{feff}b: *c\n"),
+        ["3:5 LS0103 the alias `*c` names no anchor"]
+    );
+    assert!(findings("a: 1\n...\n\u{feff}b: ]\n")[0].starts_with("3:5 "));
 }
 
 #[test]
