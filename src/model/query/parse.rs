@@ -412,6 +412,8 @@ impl<'a> Parser<'a> {
                 let told = wrong.to_string();
                 let told = told.lines().last().unwrap_or_default();
                 let told = told.trim_start_matches("error: ");
+                // A message is one line, also where the expression has several.
+                let text = text.replace(|c: char| c.is_control(), " ");
                 let message = format!("`{text}` is no regular expression: {told}");
                 Err(error(
                     begin..self.at,

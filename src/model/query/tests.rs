@@ -451,3 +451,16 @@ fn every_subject_is_named_once() {
     .collect();
     assert_eq!(named.len(), 7);
 }
+
+#[test]
+fn what_is_wrong_with_a_pattern_of_several_lines_is_told_in_one() {
+    let query = Query::new("attribute:x =~ 'a(\r\nb'");
+    let error = query.expr().expect_err("a bracket is open");
+    assert!(
+        error
+            .message
+            .starts_with("`a(  b` is no regular expression: "),
+        "{}",
+        error.message
+    );
+}

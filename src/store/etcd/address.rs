@@ -109,17 +109,24 @@ fn endpoint(text: &str) -> Option<String> {
             };
             (format!("[{host}]"), port)
         }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host.to_owned(), Some(port)),
-            None => (text.to_owned(), None),
-        },
+        None => {
+            let (host, port) = match text.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            };
+            let foreign = |c: char| c.is_whitespace() || c.is_control() || "[]".contains(c);
+            if host.is_empty() || host.contains(foreign) {
+                return None;
+            }
+            (host.to_owned(), port)
+        }
     };
     let port = match port {
         Some(port) if !port.bytes().all(|b| b.is_ascii_digit()) => return None,
         Some(port) => port.parse().ok().filter(|port| *port > 0)?,
         None => PORT,
     };
-    (!host.is_empty()).then(|| format!("{host}:{port}"))
+    Some(format!("{host}:{port}"))
 }
 
 #[cfg(test)]
@@ -141,6 +148,13 @@ mod tests {
             "etcds://a:1,10.0.0.1:2379,[::1]:3/shop/eu"
         );
         assert_eq!(read(&many.to_string()), many);
+    }
+
+    #[test]
+    fn a_bracket_that_nothing_opens_is_taken_for_no_host() {
+        for wrong in ["etcd://1]x", "etcd://a[::1]", "etcd://a\tb:1"] {
+            assert!(Options::parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
