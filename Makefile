@@ -27,10 +27,11 @@ CASES ?= 5000
 properties:
 	PROPTEST_CASES=$(CASES) cargo test --lib -- properties
 
-## Whatever is given to the parsers: TARGET (all unless told) for SECONDS each; needs nightly and cargo-fuzz. See docs/fuzzing.md.
+## Whatever is given to the parsers: TARGET (all unless told) for SECONDS each, JOBS at a time; needs nightly and cargo-fuzz. See docs/fuzzing.md.
 fuzz: SECONDS ?= 600
+fuzz: JOBS ?= 1
 fuzz:
-	SECONDS_EACH=$(SECONDS) TARGET="$(TARGET)" scripts/fuzz.sh
+	SECONDS_EACH=$(SECONDS) JOBS=$(JOBS) TARGET="$(TARGET)" scripts/fuzz.sh
 
 ## Mutants of what decides, against its unit tests: PART (controller, agent), SHARD=k/n; needs cargo-mutants.
 mutants:

@@ -28,7 +28,15 @@ for module in $modules; do
   echo "pub mod $module;"
 done >"$tree/src/lib.rs"
 
+# Bodies of fuzz targets stand above it.
+grep -rl 'cfg(any(test, fuzzing))' "$tree/src" | xargs -r sed -i 's/cfg(any(test, fuzzing))/cfg(fuzzing)/'
+
 echo '[workspace]' >>"$tree/Cargo.toml"
+
+# What it depends on is compiled already, for the program's own tests.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+# A snapshot that differs is a test that fails, and nothing else.
+export INSTA_UPDATE=no
 
 exec cargo mutants --dir "$tree" --config .cargo/mutants.toml --in-place --output "$tree" --shard "$shard" --baseline skip --timeout 120 ${MUTANTS_ARGS:-} \
   -- --lib "$part::"
