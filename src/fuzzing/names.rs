@@ -84,7 +84,7 @@ fn store_address(text: &str) {
             assert!(port.is_empty() || port.starts_with(':'), "{text}");
             assert!(endpoint.starts_with(name), "{host} of {text} is {endpoint}");
         }
-    } else if text.starts_with("etcd") && text.contains('@') {
+    } else if text.contains('@') {
         let told = etcd::Options::parse(text).unwrap_err();
         let (_, secret) = text.split_once("://").unwrap_or_default();
         let secret = secret.split('@').next().unwrap_or_default();

@@ -98,10 +98,12 @@ pub(super) fn parse(text: &str) -> Result<Expr> {
 }
 
 fn error(at: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> QueryError {
+    // What is quoted of an expression of several lines would make several of them.
+    let line = |text: String| text.replace(|c: char| c.is_control(), " ");
     QueryError {
         at,
-        message: message.into(),
-        help: help.into(),
+        message: line(message.into()),
+        help: line(help.into()),
     }
 }
 
@@ -412,8 +414,6 @@ impl<'a> Parser<'a> {
                 let told = wrong.to_string();
                 let told = told.lines().last().unwrap_or_default();
                 let told = told.trim_start_matches("error: ");
-                // A message is one line, also where the expression has several.
-                let text = text.replace(|c: char| c.is_control(), " ");
                 let message = format!("`{text}` is no regular expression: {told}");
                 Err(error(
                     begin..self.at,

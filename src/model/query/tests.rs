@@ -453,14 +453,16 @@ fn every_subject_is_named_once() {
 }
 
 #[test]
-fn what_is_wrong_with_a_pattern_of_several_lines_is_told_in_one() {
-    let query = Query::new("attribute:x =~ 'a(\r\nb'");
-    let error = query.expr().expect_err("a bracket is open");
-    assert!(
-        error
-            .message
-            .starts_with("`a(  b` is no regular expression: "),
-        "{}",
-        error.message
-    );
+fn what_is_wrong_with_an_expression_of_several_lines_is_told_in_one() {
+    for (text, told) in [
+        (
+            "attribute:x =~ 'a(\r\nb'",
+            "`a(  b` is no regular expression: ",
+        ),
+        ("runningTasksCount < 'a\nb'", "`a b` is no number of tasks"),
+    ] {
+        let query = Query::new(text);
+        let error = query.expr().expect_err("it is wrong");
+        assert!(error.message.starts_with(told), "{}", error.message);
+    }
 }

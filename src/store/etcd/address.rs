@@ -55,19 +55,19 @@ impl Options {
     pub fn parse(text: &str) -> Result<Self, String> {
         const FORM: &str =
             "an etcd store is etcd://HOST:PORT[,HOST:PORT…][/PREFIX], or etcds:// with TLS";
-        let (tls, rest) = match text.split_once("://") {
-            Some(("etcd", rest)) => (None, rest),
-            Some(("etcds", rest)) => (Some(TlsFiles::default()), rest),
-            _ => return Err(format!("{text}: {FORM}")),
-        };
-        if rest.contains('@') {
-            // Whoever lists processes would read it; it is not repeated here either.
+        if text.contains('@') {
+            // Whoever lists processes would read it; it is not repeated here either, whatever else is wrong.
             return Err(
                 "a user and a password do not belong into the store's address: set LONGSHORE_STORE_USER and \
                  LONGSHORE_STORE_PASSWORD"
                     .to_owned(),
             );
         }
+        let (tls, rest) = match text.split_once("://") {
+            Some(("etcd", rest)) => (None, rest),
+            Some(("etcds", rest)) => (Some(TlsFiles::default()), rest),
+            _ => return Err(format!("{text}: {FORM}")),
+        };
         if rest.contains(['?', '#', ' ']) {
             return Err(format!("{text}: {FORM}"));
         }
@@ -154,6 +154,18 @@ mod tests {
     fn a_bracket_that_nothing_opens_is_taken_for_no_host() {
         for wrong in ["etcd://1]x", "etcd://a[::1]", "etcd://a\tb:1"] {
             assert!(Options::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_repeated_where_the_address_begins_like_no_store() {
+        for wrong in [
+            "https://me:secret@a:2379",
+            "etcdd://me:secret@a",
+            "me:secret@a",
+        ] {
+            let error = Options::parse(wrong).expect_err(wrong);
+            assert!(error.contains("LONGSHORE_STORE_PASSWORD") && !error.contains("secret"));
         }
     }
 
