@@ -77,22 +77,28 @@ impl World {
         let began = Instant::now();
         let bound = self.bound(scenario);
         let mut rounds = 0_u32;
+        // A look may come before the edit is taken, or between the last task's end and the end of its network: two in a row tell.
+        let mut was = false;
         loop {
             // What somebody asked for, the same person takes back.
             if rounds.is_multiple_of(12) {
                 self.take_requests_back();
             }
             rounds += 1;
-            let Err((oracle, why)) = rest::check(&self.outside, &self.folder) else {
-                let took = began.elapsed();
-                self.outside.record.say(format!("at rest after {took:?}"));
-                self.outside.record.reach("rest");
-                return;
-            };
-            if began.elapsed() > bound {
-                let what = format!("not at rest after {bound:?}: {why}");
-                self.found.push(oracle.broken(what));
-                return;
+            match rest::check(&self.outside, &self.folder) {
+                Ok(()) if was => {
+                    let took = began.elapsed();
+                    self.outside.record.say(format!("at rest after {took:?}"));
+                    self.outside.record.reach("rest");
+                    return;
+                }
+                Ok(()) => was = true,
+                Err((oracle, why)) if began.elapsed() > bound => {
+                    let what = format!("not at rest after {bound:?}: {why}");
+                    self.found.push(oracle.broken(what));
+                    return;
+                }
+                Err(_) => was = false,
             }
             self.pass(Duration::from_secs(5)).await;
         }

@@ -19,6 +19,8 @@ pub struct Order {
     pub instance: String,
     pub started: Timestamp,
     pub stopped: Option<(Timestamp, StopCode)>,
+    /// Its instance drained when it was ordered to stop.
+    pub drained: bool,
     /// After the store was lost: the instances that had been heard of again when it was ordered.
     pub heard: Option<BTreeSet<String>>,
 }
@@ -65,6 +67,8 @@ pub struct Seen {
     /// What each service was to be from when on; `None`: not at all.
     pub configs: BTreeMap<String, Vec<(Timestamp, Option<Service>)>>,
     pub broken: Vec<Broken>,
+    /// Instances that the folder had taking tasks, by cluster and name, from when on.
+    pub active: Vec<(Timestamp, BTreeSet<(String, String)>)>,
     /// When engines went away, and came back, by name.
     pub away: BTreeMap<String, Vec<(Timestamp, Option<Timestamp>)>>,
     /// Whether engines fail by themselves, or did.
@@ -197,6 +201,12 @@ impl Record {
                 seen.configure(name, now, Some(service.clone()));
             }
         }
+        if !folder.gone {
+            let active = folder.instances.iter().filter(|i| !i.draining);
+            let active = active.map(|i| (i.cluster.to_owned(), i.name.clone()));
+            let active = active.collect();
+            seen.active.push((now, active));
+        }
         let names: Vec<String> = seen.configs.keys().cloned().collect();
         for name in names {
             if folder.is_valid() && !folder.services.contains_key(&name) {
@@ -235,6 +245,7 @@ impl Seen {
             found: Vec::new(),
             configs: BTreeMap::new(),
             broken: Vec::new(),
+            active: Vec::new(),
             away: BTreeMap::new(),
             engines_fail: false,
             stores_lost: 0,
@@ -268,6 +279,22 @@ impl Seen {
             found.push(None);
         }
         found
+    }
+
+    /// Whether an edit within these times had the order's instance leave, or somebody asked for it.
+    pub fn had_to_leave(
+        &self,
+        cluster: &str,
+        order: &Order,
+        (from, until): (Timestamp, Timestamp),
+    ) -> bool {
+        let place = (cluster.to_owned(), order.instance.clone());
+        let edits = self.active.iter();
+        let mut edits = edits.filter(|(at, _)| *at >= from && *at <= until);
+        let asked = self
+            .reached
+            .contains_key("an instance drained or activated");
+        edits.any(|(_, active)| !active.contains(&place)) || order.drained && asked
     }
 
     /// Whether an engine was away then.

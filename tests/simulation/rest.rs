@@ -29,6 +29,7 @@ pub fn check(outside: &Outside, folder: &Folder) -> Result<(), Why> {
     let mut tasks: BTreeMap<&str, Vec<&ObservedContainer>> = BTreeMap::new();
     for container in &containers {
         match container.labels.get(labels::TASK) {
+            Some(_) if is_forgotten(outside, folder, &container.labels) => {}
             Some(task) => tasks.entry(task).or_default().push(container),
             None if container.state == ContainerState::Running => {}
             None => return left(format!("{} is left over", container.name)),
@@ -56,7 +57,15 @@ pub fn check(outside: &Outside, folder: &Folder) -> Result<(), Why> {
         let places = places.get(name.as_str()).map_or(&[][..], Vec::as_slice);
         are_placed(name, service, places, folder).map_err(|why| (Oracle::Converges, why))?;
     }
-    remembered(outside, tasks.into_keys()).map_err(|why| (Oracle::Leftovers, why))
+    remembered(outside, folder, tasks.into_keys()).map_err(|why| (Oracle::Leftovers, why))
+}
+
+/// With a lost state went every mention of an instance that the folder no longer names: its engine is never asked again.
+fn is_forgotten(outside: &Outside, folder: &Folder, of: &BTreeMap<String, String>) -> bool {
+    let text = |name: &str| of.get(name).map_or("", String::as_str);
+    let mut declared = folder.of_cluster(text(labels::CLUSTER));
+    let is_declared = declared.any(|instance| instance.name == text(labels::INSTANCE));
+    !is_declared && outside.record.seen().stores_lost > 0
 }
 
 /// As many as are wanted, and on instances that take tasks.
@@ -145,7 +154,11 @@ fn leases(folder: &Folder, containers: &[ObservedContainer]) -> Result<(), Why> 
 }
 
 /// What is left of tasks that are over, volumes, networks: everything has a task in the store.
-fn remembered<'a>(outside: &Outside, tasks: impl Iterator<Item = &'a str>) -> Result<(), String> {
+fn remembered<'a>(
+    outside: &Outside,
+    folder: &Folder,
+    tasks: impl Iterator<Item = &'a str>,
+) -> Result<(), String> {
     let store = outside.opened();
     let store = store.ok_or("the store is not open")?;
     let listing = store.list("").now_or_never().and_then(Result::ok);
@@ -169,7 +182,8 @@ fn remembered<'a>(outside: &Outside, tasks: impl Iterator<Item = &'a str>) -> Re
         let volumes = engine.volumes();
         for volume in volumes.iter().filter(|volume| is_ours(&volume.labels)) {
             let task = volume.labels.get(labels::TASK);
-            if !task.is_some_and(|task| known.contains(task)) {
+            let forgotten = is_forgotten(outside, folder, &volume.labels);
+            if !forgotten && !task.is_some_and(|task| known.contains(task)) {
                 return Err(format!("volume {} on {name} is left over", volume.name));
             }
         }

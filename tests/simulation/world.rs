@@ -385,7 +385,8 @@ async fn add_foreign(engine: &Simulated, instance: &str) {
     let looks_like_it = [("com.amazonaws.ecs.cluster", "default")];
     for (name, labels) in [
         ("longshore-looks-like-it", &looks_like_it[..]),
-        ("left-behind", &theirs[..]),
+        // By a name like those that Longshore gives: what tells it apart is its owner alone.
+        ("longshore-web-1-app-000000000000", &theirs[..]),
     ] {
         let labels = labels.iter();
         let body = CreateBody {

@@ -148,6 +148,12 @@ impl<'a> Band<'a> {
         let [Some(config)] = configs.as_slice() else {
             return None;
         };
+        // What the cluster's own file says is another matter.
+        let order = self.seen.orders.get(id)?;
+        let from = before(broken.from, Duration::from_secs(60));
+        if self.seen.had_to_leave(config.cluster, order, (from, at)) {
+            return None;
+        }
         let is_replica = config.kind == Kind::Replica;
         (was_at_rest && is_replica && left < config.desired as usize).then(|| {
             let what = format!("{at} the folder is broken, and {id} of {service} was stopped");

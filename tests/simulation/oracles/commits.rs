@@ -152,6 +152,7 @@ impl Seen {
                 instance: place.1,
                 started: now,
                 stopped: stop,
+                drained: false,
                 heard: (self.stores_lost > 0).then(|| self.heard.clone()),
             };
             self.orders.insert(id, order);
@@ -160,6 +161,7 @@ impl Seen {
         match (order.stopped, stop) {
             (None, Some((_, code))) => {
                 order.stopped = stop;
+                order.drained = self.draining.contains(&place);
                 let by_service = code == StopCode::ServiceSchedulerInitiated;
                 if by_service && self.suspended.contains(&service) {
                     let what =
