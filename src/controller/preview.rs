@@ -67,7 +67,7 @@ pub fn preview(desired: &Arc<Desired>, state: &State, now: Timestamp) -> Vec<Ser
     let mut previews = Vec::new();
     for key in targets.services(state) {
         let mut inputs = Inputs::read(state, &targets, &key);
-        suppose_instances(&mut inputs, now);
+        suppose_instances(&mut inputs, state, now);
         for (id, input) in &mut inputs.instances {
             if let Some(more) = booked.get(&(key.0.clone(), id.clone())) {
                 input.others.push(Arc::new(more.clone()));
@@ -176,15 +176,18 @@ fn downtime(
     })
 }
 
-/// The declared instances, all of them answering.
-fn suppose_instances(inputs: &mut Inputs, now: Timestamp) {
+/// The declared instances, all of them answering, and draining where that was asked for.
+fn suppose_instances(inputs: &mut Inputs, state: &State, now: Timestamp) {
     let cluster: Arc<ClusterSpec> = Arc::clone(&inputs.cluster);
     for spec in &cluster.instances {
+        let known = state.instance(&inputs.key.0, &spec.name);
+        let asked = known.and_then(|entry| entry.asked.as_ref());
+        let asked = asked.and_then(|asked| asked.over(spec.desired));
         let input = inputs
             .instances
             .entry(spec.name.clone())
             .or_insert_with(|| unregistered(spec, now));
-        input.desired = spec.desired;
+        input.desired = asked.unwrap_or(spec.desired);
         if !input.instance.connected {
             let mut instance = Instance::clone(&input.instance);
             instance.connected = true;

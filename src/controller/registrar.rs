@@ -225,8 +225,8 @@ impl Registrar<'_> {
         declared: InstanceDesired,
     ) -> Option<InstanceDesired> {
         let asked = entry?.asked.as_ref()?;
-        if asked.basis == declared {
-            return Some(asked.desired);
+        if let Some(desired) = asked.over(declared) {
+            return Some(desired);
         }
         let at = keys::instance_override(cluster, id);
         let part = Txn::new(self.epoch)

@@ -260,6 +260,13 @@ pub struct InstanceOverride {
     pub asked: Asked,
 }
 
+impl InstanceOverride {
+    /// What an instance is to be that the manifest declares so; `None` where this no longer holds.
+    pub fn over(&self, declared: InstanceDesired) -> Option<InstanceDesired> {
+        (self.basis == declared).then_some(self.desired)
+    }
+}
+
 /// What one task holds of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::controller::{Decision, ServicePreview, preview};
+use crate::model::{Asked, InstanceDesired, InstanceOverride, InstanceSpec};
 
 impl Fixture {
     fn preview(&self, desired: &Arc<Desired>) -> Vec<ServicePreview> {
@@ -69,6 +70,31 @@ async fn a_preview_shows_the_plans_and_records_nothing() {
     assert!(obstacle.contains("already using a port"), "{obstacle}");
     f.pass(60).await;
     assert_eq!(f.revision(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preview_starts_nothing_on_an_instance_that_somebody_drains() {
+    let f = fixture().await;
+    let mut desired = Desired::clone(&folder(&[("web", 1, task_spec("a"))]));
+    let (cluster, _) = desired.clusters.get_mut(&default()).expect("declared");
+    cluster.instances = vec![InstanceSpec::local()];
+    let desired = Arc::new(desired);
+    assert_eq!(told(&f.preview_of_web(&desired)), ["web:1 +1 (0)"]);
+    let asked = InstanceOverride {
+        desired: InstanceDesired::Draining,
+        basis: InstanceDesired::Active,
+        asked: Asked::default(),
+    };
+    let at = keys::instance_override(&default(), &"local".into());
+    let revision = Txn::new(&f.agent)
+        .put_json(at, &asked)
+        .commit(&f.store)
+        .await
+        .expect("committed");
+    f.view.caught_up(revision).await.expect("seen");
+    let preview = f.preview_of_web(&desired);
+    assert_eq!(told(&preview), Vec::<String>::new());
+    assert!(!preview.course.arrives);
 }
 
 #[tokio::test(start_paused = true)]
