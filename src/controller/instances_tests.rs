@@ -265,6 +265,25 @@ fn a_rollout_stops_no_task_whose_engine_does_not_answer_for_one_that_has_only_st
 }
 
 #[test]
+fn a_next_version_takes_the_place_of_what_never_got_healthy_and_not_of_what_does_not_answer() {
+    let mut world = three(3, with_health_check(task_spec("a")));
+    world.percentages(100, 200);
+    world.answers("c", false);
+    world.deploy(2, with_health_check(task_spec("b")));
+    world.settle();
+    world.run_all();
+    let never_healthy = world.spec.hash();
+    world.deploy(3, with_health_check(task_spec("c")));
+    world.settle();
+    let ordered = |task: &Task| task.record.desired == DesiredStatus::Stopped;
+    let stopped = world.ids(ordered);
+    assert!(!stopped.is_empty());
+    for id in stopped {
+        assert_eq!(world.tasks[&id].record.spec, never_healthy);
+    }
+}
+
+#[test]
 fn a_daemon_service_wants_no_task_where_the_engine_is_gone_and_one_again_when_it_returns() {
     let mut world = three(0, task_spec("a"));
     world.manifest().scheduling = SchedulingStrategy::Daemon;

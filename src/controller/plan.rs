@@ -183,6 +183,12 @@ impl Seen<'_> {
         self.phase.exists() && (self.phase.leaves() || self.stopping)
     }
 
+    /// Its worth when some have to go. One that may be healthy on an engine that does not answer is worth more than one that was not
+    /// healthy yet.
+    pub fn worth(&self) -> (Phase, bool) {
+        (self.phase, self.silent)
+    }
+
     /// It may be chosen to go. Protection is of tasks that work: an unhealthy one is replaced all the same.
     pub fn expendable(&self) -> bool {
         !self.protected || self.phase == Phase::Unhealthy

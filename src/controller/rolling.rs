@@ -476,7 +476,7 @@ impl Rolling<'_> {
         }
     }
 
-    /// Superseded tasks that `which` picks, the least useful first: by phase, then unprotected ones, then those that are on a
+    /// Superseded tasks that `which` picks, the least useful first: by worth, then unprotected ones, then those that are on a
     /// DRAINING instance, then those of the oldest deployment, then the newest task.
     fn superseded(&self, draft: &Draft<'_>, which: impl Fn(&Seen<'_>) -> bool) -> Vec<usize> {
         let mut all = draft.newest(|seen| seen.superseded() && which(seen));
@@ -490,7 +490,7 @@ impl Rolling<'_> {
         };
         all.sort_by_key(|at| {
             let seen = &draft.seen[*at];
-            (seen.phase, seen.protected, !seen.draining, age(seen))
+            (seen.worth(), seen.protected, !seen.draining, age(seen))
         });
         all
     }
@@ -529,7 +529,7 @@ impl Rolling<'_> {
 /// The `count` of `tasks` that a scale-in takes: the least useful first. Of equals a protected one is what is kept; it counts as
 /// gone all the same, or a more useful one would go for it.
 fn in_order_of_use(draft: &Draft<'_>, mut tasks: Vec<usize>, count: u32) -> Vec<usize> {
-    let class = |at: &usize| (draft.seen[*at].phase, draft.seen[*at].protected);
+    let class = |at: &usize| (draft.seen[*at].worth(), draft.seen[*at].protected);
     tasks.sort_by_key(class);
     let mut left = count as usize;
     let mut chosen = Vec::new();
