@@ -127,7 +127,7 @@ fn stop_surplus(draft: &mut Draft<'_>, primary: &Deployment, band: Band) {
     let surplus = victims.len().saturating_sub(band.desired as usize);
     victims.sort_by_key(|at| {
         let seen = &draft.seen[*at];
-        (!is_failed(draft, seen), seen.phase, seen.protected)
+        (!is_failed(draft, seen), seen.worth(), seen.protected)
     });
     victims.truncate(surplus);
     for at in victims {
