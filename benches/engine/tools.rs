@@ -29,19 +29,25 @@ pub trait Tool {
     async fn remove(&mut self);
 }
 
-/// Runs a command of a peer to its end.
-fn call(program: &str, arguments: &[&str]) {
+/// Runs a command of a peer to its end; what it said last where it failed.
+fn attempt(program: &str, arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .output()
         .expect("the program runs");
-    assert!(
-        output.status.success(),
-        "{program} {}: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.trim_end().lines().last().unwrap_or_default();
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{program} {}: {last}", arguments.join(" "))),
+    }
+}
+
+fn call(program: &str, arguments: &[&str]) {
+    if let Err(failure) = attempt(program, arguments) {
+        panic!("{failure}");
+    }
 }
 
 /// Whether a command can be run at all.
@@ -216,11 +222,11 @@ impl Compose {
         }
     }
 
-    fn compose(&self, arguments: &[&str]) {
+    fn compose(&self, arguments: &[&str]) -> Result<(), String> {
         let file = self.dir.path().join("compose.yaml").display().to_string();
         let mut all = vec!["-p", &self.run, "-f", &file];
         all.extend(arguments);
-        call("docker-compose", &all);
+        attempt("docker-compose", &all)
     }
 
     fn up(&self, count: usize, version: u32) {
@@ -230,7 +236,8 @@ impl Compose {
              stop_grace_period: 1s\n    restart: always\n    labels: {{{RUN}: '{run}', {VERSION}: '{version}'}}\n"
         );
         std::fs::write(self.dir.path().join("compose.yaml"), text).expect("written");
-        self.compose(&["up", "-d", "--scale", &format!("s={count}")]);
+        let scale = format!("s={count}");
+        self.compose(&["up", "-d", "--scale", &scale]).expect("up");
     }
 }
 
@@ -249,7 +256,12 @@ impl Tool for Compose {
     }
 
     async fn remove(&mut self) {
-        self.compose(&["down", "-t", "1"]);
+        let down = || self.compose(&["down", "-t", "1"]);
+        // With 200 tasks it may come to the network before the engine has let go of their endpoints.
+        if let Err(failure) = down() {
+            eprintln!("  {failure}; once more");
+            down().expect("down");
+        }
     }
 }
 
