@@ -271,7 +271,7 @@ const CLUSTER: &str = "LONGSHORE_TEST_LEASE_CLUSTER";
 
 /// Not a test: the other process of the one below.
 #[tokio::test]
-#[ignore = "run by another test"]
+#[ignore = "no test of its own: the one below runs it as the other process"]
 async fn holds_a_cluster_until_it_is_killed() {
     let cluster = std::env::var(CLUSTER).expect("set by the test that runs this");
     let engine: SharedEngine = common::docker().await.expect("the caller found an engine");
